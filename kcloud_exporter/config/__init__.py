@@ -1,0 +1,1 @@
+"""Config: what the YAML may say, and how it is read."""

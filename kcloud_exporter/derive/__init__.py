@@ -1,0 +1,1 @@
+"""Derive: readings → the power ledger. Pure functions over columns."""

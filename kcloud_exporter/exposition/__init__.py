@@ -1,0 +1,1 @@
+"""Exposition: one snapshot → the finished bytes of /metrics."""

@@ -1,0 +1,122 @@
+"""The nouns that rooms hand to each other. Values are never changed after they are handed over.
+
+Columns, not objects: a large fleet is millions of samples a tick, so a sample is a row number and a float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcloud_exporter.errors import FailureReason, RejectReason
+
+Floats: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int32]
+Mask: TypeAlias = NDArray[np.bool_]
+Labels: TypeAlias = dict[str, str]
+
+
+class SeriesTable:
+    """Row number → labels (with `__name__`) of every series that one source has ever shown.
+
+    Append-only while it lives, so that arrays elsewhere can be aligned to its rows; a source that has
+    collected too many dead rows begins a new table (see `Source.compact`).
+    """
+
+    __slots__ = ("labels",)
+
+    def __init__(self) -> None:
+        self.labels: list[Labels] = []
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def add(self, labels: Labels) -> int:
+        """Append one series and return its row."""
+        self.labels.append(labels)
+        return len(self.labels) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One good answer of one endpoint: parallel columns over the rows of `table`.
+
+    A row stands at most once in `rows` (duplicates are already dropped and counted in `rejected`).
+    `timestamps` are Unix seconds as the upstream printed them, NaN where it printed none; None where it
+    printed none at all. `received_at` is our own wall clock (Unix seconds) when the request was sent.
+    """
+
+    cluster: str
+    source: str
+    table: SeriesTable
+    rows: Rows
+    values: Floats
+    timestamps: Floats | None
+    received_at: float
+    duration_seconds: float
+    body_bytes: int = 0
+    rejected: Mapping[RejectReason, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One endpoint that gave no good answer this time. A failed source is data, not an accident."""
+
+    cluster: str
+    source: str
+    reason: FailureReason
+    message: str
+    duration_seconds: float
+
+
+Outcome: TypeAlias = Scrape | Failure
+
+
+class Keys:
+    """Label values of the rows of one output family; append-only, shared by successive snapshots.
+
+    Subclasses or callers append; a reader looks only at the first `len(values)` rows of its own table.
+    The renderer keeps finished prefixes per `Keys` object, so an unchanged topology costs nothing.
+    """
+
+    __slots__ = ("__weakref__", "rows")
+
+    def __init__(self, rows: Sequence[tuple[str, ...]] = ()) -> None:
+        self.rows: list[tuple[str, ...]] = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One output family of one scope: `values[i]` belongs to `keys.rows[i]`. NaN = absent, never 0."""
+
+    keys: Keys
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """Everything that is shown of one cluster: family name → table."""
+
+    name: str
+    site: str
+    tables: Mapping[str, Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One finished cycle. Published by replacing one reference; nobody changes it afterwards.
+
+    `fleet` holds what belongs to no single cluster (sites, sources of all clusters, the snapshot itself).
+    """
+
+    timestamp: float
+    cycle: int
+    clusters: Mapping[str, ClusterSnapshot]
+    fleet: Mapping[str, Table]

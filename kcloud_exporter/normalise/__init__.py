@@ -1,0 +1,1 @@
+"""Normalise: samples × vendor tables → readings of named quantities on known entities. Pure."""

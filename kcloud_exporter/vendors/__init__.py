@@ -1,0 +1,1 @@
+"""Vendors: one YAML table per exporter that says what its series mean."""
