@@ -13,40 +13,40 @@ from __future__ import annotations
 from typing import Final, Literal, get_args
 
 FailureReason = Literal[
-    "auth",             # 401 or 403
-    "bad_encoding",     # Content-Encoding that was not asked for, broken gzip, more than one gzip member
-    "body_size",        # more decompressed bytes than limits.body_bytes
-    "connect",          # refused, unreachable, reset while connecting
+    "auth",  # 401 or 403
+    "bad_encoding",  # Content-Encoding that was not asked for, broken gzip, more than one gzip member
+    "body_size",  # more decompressed bytes than limits.body_bytes
+    "connect",  # refused, unreachable, reset while connecting
     "connect_timeout",  # no TCP connection in time
-    "content_type",     # 200 with something that is no exposition (an HTML login page)
-    "dns",              # the name does not resolve
-    "headers",          # response headers too large or malformed
+    "content_type",  # 200 with something that is no exposition (an HTML login page)
+    "dns",  # the name does not resolve
+    "headers",  # response headers too large or malformed
     "http_4xx",
     "http_5xx",
-    "internal",         # a defect of ours; the other clusters go on
-    "parse",            # malformed exposition or JSON: the whole body is discarded
-    "query_error",      # the API answered status=error
-    "redirect",         # never followed: credentials stay where they belong
-    "series_limit",     # more series than limits.series_per_source
-    "timeout",          # connected, but no complete answer in time
-    "tls",              # certificate or handshake
-    "truncated",        # the body ended before its end
+    "internal",  # a defect of ours; the other clusters go on
+    "parse",  # malformed exposition or JSON: the whole body is discarded
+    "query_error",  # the API answered status=error
+    "redirect",  # never followed: credentials stay where they belong
+    "series_limit",  # more series than limits.series_per_source
+    "timeout",  # connected, but no complete answer in time
+    "tls",  # certificate or handshake
+    "truncated",  # the body ended before its end
 ]
 FAILURE_REASONS: Final[tuple[FailureReason, ...]] = get_args(FailureReason)
 
 RejectReason = Literal[
-    "counter_reset",   # a counter fell and how far it had come is unknown: no power this cycle
-    "duplicate",       # the same series twice in one answer: the first is kept
-    "exceeds_node",    # pods claim more than their node's meter: scaled down
-    "label_limit",     # too many labels, or a label too long
+    "counter_reset",  # a counter fell and how far it had come is unknown: no power this cycle
+    "duplicate",  # the same series twice in one answer: the first is kept
+    "exceeds_node",  # pods claim more than their node's meter: scaled down
+    "label_limit",  # too many labels, or a label too long
     "negative",
-    "not_finite",      # NaN or ±Inf
-    "out_of_bounds",   # beyond what the hardware can draw
+    "not_finite",  # NaN or ±Inf
+    "out_of_bounds",  # beyond what the hardware can draw
     "pue_below_one",
-    "sentinel",        # the exporter's way to say "no reading"
-    "stale",           # older than max_staleness, or a clock that stands still
-    "unidentified",    # no device key, or no node name
-    "utf8",            # a label that is no UTF-8
+    "sentinel",  # the exporter's way to say "no reading"
+    "stale",  # older than max_staleness, or a clock that stands still
+    "unidentified",  # no device key, or no node name
+    "utf8",  # a label that is no UTF-8
 ]
 REJECT_REASONS: Final[tuple[RejectReason, ...]] = get_args(RejectReason)
 

@@ -113,10 +113,12 @@ class ClusterSnapshot:
 class Snapshot:
     """One finished cycle. Published by replacing one reference; nobody changes it afterwards.
 
-    `fleet` holds what belongs to no single cluster (sites, sources of all clusters, the snapshot itself).
+    `fleet` holds what belongs to no single cluster (sites, the snapshot itself). `cluster_labels` are the
+    configured label names of all clusters, which `kcloud_cluster_info` carries.
     """
 
     timestamp: float
     cycle: int
     clusters: Mapping[str, ClusterSnapshot]
     fleet: Mapping[str, Table]
+    cluster_labels: tuple[str, ...] = ()

@@ -10,19 +10,45 @@ import re
 from typing import Final
 
 SCALES: Final[dict[str, float]] = {
-    "W": 1.0, "mW": 1e-3, "uW": 1e-6, "kW": 1e3,
-    "J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "kWh": 3.6e6, "Wh": 3.6e3,
-    "bytes": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3,
-    "ratio": 1.0, "percent": 1e-2,
-    "Hz": 1.0, "MHz": 1e6,
-    "celsius": 1.0, "millicelsius": 1e-3,
-    "rpm": 1.0, "V": 1.0, "A": 1.0, "state": 1.0, "seconds": 1.0,
+    "W": 1.0,
+    "mW": 1e-3,
+    "uW": 1e-6,
+    "kW": 1e3,
+    "J": 1.0,
+    "mJ": 1e-3,
+    "uJ": 1e-6,
+    "kWh": 3.6e6,
+    "Wh": 3.6e3,
+    "bytes": 1.0,
+    "KiB": 1024.0,
+    "MiB": 1024.0**2,
+    "GiB": 1024.0**3,
+    "ratio": 1.0,
+    "percent": 1e-2,
+    "Hz": 1.0,
+    "MHz": 1e6,
+    "celsius": 1.0,
+    "millicelsius": 1e-3,
+    "rpm": 1.0,
+    "V": 1.0,
+    "A": 1.0,
+    "state": 1.0,
+    "seconds": 1.0,
 }
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
 _DURATION_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|KB|MB|GB)?")
-_SIZE_BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE_BYTES = {
+    None: 1,
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
 
 
 def parse_duration(text: str) -> float:

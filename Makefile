@@ -1,0 +1,87 @@
+# `make` or `make help` lists what can be done. Set-up happens once and again only when its inputs change.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+IMAGE ?= localhost/kcloud-exporter:latest
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+CONTAINER_TOOL ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/.installed ## Start the demo: a simulated fleet and its power ledger (first time: sets up .venv)
+	@exec $(BIN)/kcloud-exporter demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.installed-dev debian-packages lint ## Lint, type-check and run all tests, real programs included
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/.installed-dev ## Format the code and apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(VENV)/.installed ## Run the reproducible benchmark
+	@exec $(BIN)/kcloud-exporter bench $(ARGS)
+
+# The files hold hashes for all platforms and name no index, so that they install through any mirror.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.created ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade: newest versions)
+	$(PIP) install uv
+	$(COMPILE) requirements/build.in --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --output-file requirements/base.txt
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements/base.txt --output-file requirements/dev.txt
+
+.PHONY: image
+image: ## Build the container image (IMAGE=..., BASE=..., CONTAINER_TOOL=docker|podman|buildah)
+	@[[ -n "$(CONTAINER_TOOL)" ]] || { echo "None of docker, podman, buildah was found" >&2; exit 1; }
+	$(CONTAINER_TOOL) build $(if $(filter docker,$(CONTAINER_TOOL)),,--format docker) \
+		--build-arg BASE=$(BASE) --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove .venv, caches and build output (not data/)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis kcloud_exporter.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# On CI a missing program is an error; on a workstation its tests are skipped and say so.
+.PHONY: debian-packages
+debian-packages:
+	@.ci/apt-install $$(grep -v '^#' tests/real/debian-packages.txt) || [[ "$${CI:-}" != true ]]
+
+# Debian's python3 lacks ensurepip until python3-venv is there.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/apt-install python3-venv
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created requirements/build.txt requirements/base.txt pyproject.toml
+	@echo "Installing the locked requirements into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/base.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,64 @@
+"""Inputs: the readings of one cluster, picked out for the books."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kcloud_exporter.derive.attribution import Holdings
+from kcloud_exporter.derive.ledger import Inputs
+from kcloud_exporter.readings import NEVER, Readings
+
+_NODE_QUANTITIES = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts")
+
+
+def inputs_of(readings: Readings) -> Inputs:
+    """What the ledger needs of one cycle's readings.
+
+    With an inventory (kube_node_info) its nodes are the known ones, besides those that were measured; without
+    one a node is known while it was seen within forget_after.
+    """
+    things, columns = readings.entities, readings.columns
+    wall, cpu, memory = (columns[name] for name in _NODE_QUANTITIES)
+    device = columns["accelerator_power_watts"]
+    listed = readings.node_inventory if readings.has_inventory else np.zeros(len(things.nodes), bool)
+    gone = ~listed if readings.has_inventory else np.zeros(len(things.nodes), bool)
+    node_missing = (wall.missing | cpu.missing | memory.missing) & ~gone
+    device_missing = device.missing & ~gone[things.device_node.view]
+    holdings = Holdings(
+        partition_device=things.partition_device.view,
+        partition_size=things.partition_size.view,
+        partition_live=readings.partition_live,
+        partition_activity=columns["accelerator_engine_active_ratio"].value,
+        device_whole=things.device_whole.view,
+        share_partition=things.share_partition.view,
+        share_pod=things.share_pod.view,
+        share_live=readings.share_live,
+        share_utilization=columns["accelerator_share_utilization_ratio"].value,
+    )
+    return Inputs(
+        wall=wall.value,
+        cpu=cpu.value,
+        memory=memory.value,
+        node_missing=node_missing,
+        node_expected=listed,
+        device_power=device.value,
+        device_missing=device_missing,
+        device_node=things.device_node.view,
+        device_component=things.device_component.view.astype(np.int32),
+        pod_cpu=columns["pod_cpu_power_watts"].value,
+        pod_memory=columns["pod_memory_power_watts"].value,
+        pod_node=things.pod_node.view,
+        pod_namespace=things.pod_namespace.view,
+        namespaces=len(things.namespaces),
+        holdings=holdings,
+    )
+
+
+def facility_watts(readings: Readings) -> dict[str, float]:
+    """Meter key → watts of every configured facility meter that has been seen; NaN while it has no reading."""
+    evaluated = readings.columns["facility_power_watts"]
+    return {
+        key: float(evaluated.value[row])
+        for key, row in readings.entities.facilities.rows.items()
+        if evaluated.seen[row] > NEVER
+    }

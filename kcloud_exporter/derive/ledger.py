@@ -1,0 +1,156 @@
+"""The ledger: readings of one cluster → every watt, once, with its owner (ledger.md, sections 1 to 5 and 8).
+
+    measured = cpu + memory + accelerators      other = max(0, wall − measured)      residual = wall − measured
+
+so that the sum of a node's components is max(wall, measured), and pods + unattributed = node per component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kcloud_exporter.catalogue import COMPONENTS
+from kcloud_exporter.derive import attribution
+from kcloud_exporter.derive.attribution import OTHER, Holdings
+from kcloud_exporter.model import Floats, Mask, Rows
+
+Policy = Literal["unattributed", "proportional"]
+CPU, MEMORY = COMPONENTS.index("cpu"), COMPONENTS.index("memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What was read of one cluster: NaN = unknown. `*_missing` = expected from earlier cycles, not there now."""
+
+    wall: Floats
+    cpu: Floats
+    memory: Floats
+    node_missing: Mask
+    node_expected: Mask
+    device_power: Floats
+    device_missing: Mask
+    device_node: Rows
+    device_component: Rows
+    pod_cpu: Floats
+    pod_memory: Floats
+    pod_node: Rows
+    pod_namespace: Rows
+    namespaces: int
+    holdings: Holdings
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One cycle's books of one cluster. N nodes, Q pods, M namespaces, C components; watts, NaN = unknown."""
+
+    node_power: Floats  # N×C
+    node_wall: Floats  # N
+    node_residual: Floats  # N
+    node_unattributed: Floats  # N×C
+    pod_power: Floats  # Q×C
+    namespace_power: Floats  # M×C
+    cluster_power: Floats  # C
+    share_ratio: Floats  # S
+    node_measured: Mask  # N
+    node_partial: Mask  # N
+    node_lost: Mask  # N: known, but without any reading
+    scaled_down: int
+
+    @property
+    def completeness(self) -> float:
+        """Nodes measured over nodes known; NaN when no node is known."""
+        known = int(self.node_measured.sum() + self.node_partial.sum() + self.node_lost.sum())
+        return float(self.node_measured.sum()) / known if known else float("nan")
+
+
+def balance(inputs: Inputs, *, idle: Policy = "unattributed", overhead: Policy = "unattributed") -> Ledger:
+    """Do the books of one cluster for one cycle."""
+    nodes, pods = len(inputs.wall), len(inputs.pod_node)
+    ratio = attribution.share_ratios(inputs.holdings)
+    node_power = np.full((nodes, len(COMPONENTS)), np.nan)
+    pod_power = np.full((pods, len(COMPONENTS)), np.nan)
+    scaled_down = 0
+    borrowed = np.zeros(nodes, bool)
+    for component, node_watts, pod_watts in (
+        (CPU, inputs.cpu, inputs.pod_cpu),
+        (MEMORY, inputs.memory, inputs.pod_memory),
+    ):
+        pod_power[:, component], node_power[:, component], over = attribution.scale_to_node(
+            pod_watts, inputs.pod_node, node_watts
+        )
+        borrowed |= np.isnan(node_watts) & ~np.isnan(node_power[:, component])
+        scaled_down += over
+    _devices(inputs, ratio, node_power, pod_power)
+    measured = np.nansum(node_power, axis=1)
+    any_measured = ~np.isnan(node_power).all(axis=1)
+    residual = np.where(any_measured, inputs.wall - measured, inputs.wall)
+    node_power[:, OTHER] = np.maximum(residual, 0.0)
+    rest = attribution.unattributed(node_power, pod_power, inputs.pod_node)
+    own = np.nansum(pod_power, axis=1)
+    if idle == "proportional":
+        pod_power, rest = attribution.spread_idle(pod_power, rest, inputs.pod_node)
+    if overhead == "proportional":
+        pod_power, rest = attribution.spread_overhead(pod_power, rest, inputs.pod_node, own)
+    measured_mask, partial, lost = _states(inputs, node_power, borrowed)
+    return Ledger(
+        node_power=node_power,
+        node_wall=inputs.wall,
+        node_residual=residual,
+        node_unattributed=rest,
+        pod_power=pod_power,
+        namespace_power=sum_by(pod_power, inputs.pod_namespace, inputs.namespaces),
+        cluster_power=sum_by(node_power, np.zeros(nodes, np.int32), 1)[0],
+        share_ratio=ratio,
+        node_measured=measured_mask,
+        node_partial=partial,
+        node_lost=lost,
+        scaled_down=scaled_down,
+    )
+
+
+def _devices(inputs: Inputs, ratio: Floats, node_power: Floats, pod_power: Floats) -> None:
+    """Add the accelerators to their nodes and their holders, in place."""
+    known = ~np.isnan(inputs.device_power)
+    held = inputs.holdings
+    share_device = held.partition_device[held.share_partition]
+    watts = ratio * np.nan_to_num(inputs.device_power)[share_device]
+    holds = held.share_live & known[share_device]
+    for component in np.unique(inputs.device_component):
+        mine = known & (inputs.device_component == component)
+        node_power[:, component] = sum_known(inputs.device_power[mine], inputs.device_node[mine], len(node_power))
+        on = holds & (inputs.device_component[share_device] == component)
+        pod_power[:, component] = sum_known(watts[on], held.share_pod[on], len(pod_power))
+
+
+def sum_known(values: Floats, groups: Rows, count: int) -> Floats:
+    """Sums per group of what is not NaN; NaN for a group that has no value at all."""
+    known = ~np.isnan(values)
+    total = np.bincount(groups[known], values[known], count)
+    return np.where(np.bincount(groups[known], minlength=count) > 0, total, np.nan)
+
+
+def sum_by(power: Floats, groups: Rows, count: int) -> Floats:
+    """Rows×C → count×C sums by group, NaN where no row of the group has a value."""
+    out = np.full((count, power.shape[1]), np.nan)
+    for component in range(power.shape[1]):
+        out[:, component] = sum_known(power[:, component], groups, count)
+    return out
+
+
+def _states(inputs: Inputs, node_power: Floats, borrowed: Mask) -> tuple[Mask, Mask, Mask]:
+    """Each known node is measured, partial or lost.
+
+    Measured: its whole server or its CPU is metered, and nothing that was there before is missing now.
+    """
+    nodes = len(inputs.wall)
+    any_power = ~np.isnan(node_power).all(axis=1)
+    device_missing = np.bincount(inputs.device_node[inputs.device_missing], minlength=nodes) > 0
+    lacking = inputs.node_missing | device_missing | borrowed
+    metered = ~np.isnan(inputs.wall) | ~np.isnan(inputs.cpu)
+    measured = any_power & metered & ~lacking
+    partial = any_power & ~measured
+    lost = ~any_power & (inputs.node_expected | lacking)
+    return measured, partial, lost

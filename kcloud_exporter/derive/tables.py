@@ -1,0 +1,268 @@
+"""Tables: the books and readings of one cluster as output families.
+
+Label tuples are made when a row first has a value and then shared by all later snapshots, so that a cycle
+costs one gather per family. A vanished thing keeps its key with the value NaN, and the page leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kcloud_exporter import catalogue
+from kcloud_exporter.catalogue import COMPONENTS, Family
+from kcloud_exporter.derive.ledger import Ledger, sum_known
+from kcloud_exporter.model import Floats, Keys, Mask, Table
+from kcloud_exporter.readings import Entities, Readings
+
+IDLE_BELOW = 0.01
+"""A held accelerator that was busy for less than this part of the time does no work."""
+
+
+class TableBuilder:
+    """Builds one family's table each cycle from a dense array over its index space."""
+
+    def __init__(self, label: Callable[[int], tuple[str, ...]]) -> None:
+        self._label = label
+        self._keys = Keys()
+        self._index = np.empty(0, np.int64)
+        self._known = np.zeros(0, bool)
+
+    def build(self, dense: Floats) -> Table:
+        """The table of a dense array (any shape): one row per index that has ever had a value."""
+        flat = dense.reshape(-1)
+        if len(self._known) < len(flat):
+            self._known = np.append(self._known, np.zeros(len(flat) - len(self._known), bool))
+        new = np.flatnonzero(~np.isnan(flat) & ~self._known)
+        if len(new):
+            self._known[new] = True
+            self._index = np.append(self._index, new)
+            self._keys.rows.extend(self._label(at) for at in new.tolist())
+        values = flat[self._index]
+        values.flags.writeable = False
+        return Table(self._keys, values)
+
+
+def small_table(rows: list[tuple[tuple[str, ...], float]]) -> Table:
+    """A table of a handful of rows with fresh keys."""
+    return Table(Keys([labels for labels, _ in rows]), np.array([value for _, value in rows], np.float64))
+
+
+class ClusterTables:
+    """Turns one cluster's cycle into tables. A new `Entities` object means that all rows begin anew."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._entities: Entities | None = None
+        self._builders: dict[str, TableBuilder] = {}
+        self._meter_keys: tuple[object, Table] | None = None
+
+    def build(self, readings: Readings, ledger: Ledger) -> dict[str, Table]:
+        """Family name → table of everything the levels accelerator to hardware show of this cluster."""
+        if readings.entities is not self._entities:
+            self._entities = readings.entities
+            self._builders = self._begin(readings.entities)
+        tables: dict[str, Table] = {}
+        for name, dense in self._dense(readings, ledger).items():
+            tables[name] = self._builders[name].build(dense)
+        tables[catalogue.NODE_METER_INFO.name] = self._meters(readings)
+        tables[catalogue.CLUSTER_NODES.name] = small_table(
+            [
+                ((self._cluster, state), float(mask.sum()))
+                for state, mask in (
+                    ("measured", ledger.node_measured),
+                    ("partial", ledger.node_partial),
+                    ("missing", ledger.node_lost),
+                )
+            ]
+        )
+        tables[catalogue.CLUSTER_COMPLETENESS.name] = small_table([((self._cluster,), ledger.completeness)])
+        return tables
+
+    def _begin(self, things: Entities) -> dict[str, TableBuilder]:
+        cluster, width = self._cluster, len(COMPONENTS)
+        nodes, infos = things.nodes.keys, things.device_info
+
+        def node_of(device: int) -> str:
+            return nodes[things.devices.keys[device][0]]
+
+        def device(at: int) -> tuple[str, ...]:
+            return cluster, node_of(at), infos[at].uuid
+
+        def named(at: int) -> tuple[str, ...]:
+            return *device(at), infos[at].kind, infos[at].maker, infos[at].model
+
+        def info(at: int) -> tuple[str, ...]:
+            it = infos[at]
+            return *device(at), it.index, it.kind, it.maker, it.model, it.driver_version, it.pci_bus_id
+
+        def device_sensor(at: int) -> tuple[str, ...]:
+            of, name = things.device_sensors.keys[at]
+            return *device(of), name
+
+        def node(at: int) -> tuple[str, ...]:
+            return cluster, nodes[at]
+
+        def node_component(at: int) -> tuple[str, ...]:
+            return cluster, nodes[at // width], COMPONENTS[at % width]
+
+        def pod_component(at: int) -> tuple[str, ...]:
+            of, namespace, pod = things.pods.keys[at // width]
+            return cluster, nodes[of], namespace, pod, COMPONENTS[at % width]
+
+        def namespace_component(at: int) -> tuple[str, ...]:
+            return cluster, things.namespaces.keys[at // width], COMPONENTS[at % width]
+
+        def tenant(at: int) -> tuple[str, ...]:
+            held, pod = things.tenants.keys[at]
+            return *device(held), *things.pods.keys[pod][1:]
+
+        def holder(at: int) -> tuple[str, ...]:
+            held, pod, container = things.holders.keys[at]
+            return *device(held), *things.pods.keys[pod][1:], container
+
+        by_family: dict[Family, Callable[[int], tuple[str, ...]]] = {
+            catalogue.ACCELERATOR_INFO: info,
+            catalogue.ACCELERATOR_POWER: named,
+            catalogue.ACCELERATOR_POWER_LIMIT: device,
+            catalogue.ACCELERATOR_UTILIZATION: device,
+            catalogue.ACCELERATOR_MEMORY_USED: device,
+            catalogue.ACCELERATOR_MEMORY_TOTAL: device,
+            catalogue.ACCELERATOR_TEMPERATURE: device_sensor,
+            catalogue.ACCELERATOR_CLOCK: device_sensor,
+            catalogue.ACCELERATOR_HEALTHY: device,
+            catalogue.ACCELERATOR_IDLE_POWER: tenant,
+            catalogue.ACCELERATOR_ALLOCATION: holder,
+            catalogue.NODE_POWER: node_component,
+            catalogue.NODE_WALL_POWER: node,
+            catalogue.NODE_RESIDUAL: node,
+            catalogue.NODE_UNATTRIBUTED: node_component,
+            catalogue.POD_POWER: pod_component,
+            catalogue.NAMESPACE_POWER: namespace_component,
+            catalogue.CLUSTER_POWER: lambda at: (cluster, COMPONENTS[at]),
+        }
+        for family in _HARDWARE:
+            by_family[family] = lambda at: (
+                cluster,
+                nodes[things.sensors.keys[at][0]],
+                things.sensor_label[at],
+            )
+        return {family.name: TableBuilder(label) for family, label in by_family.items()}
+
+    def _dense(self, readings: Readings, ledger: Ledger) -> dict[str, Floats]:
+        value = {name: evaluated.value for name, evaluated in readings.columns.items()}
+        power = value["accelerator_power_watts"]
+        utilization = device_utilization(readings)
+        dense = {
+            catalogue.ACCELERATOR_INFO.name: np.where(_devices_seen(readings), 1.0, np.nan),
+            catalogue.ACCELERATOR_POWER.name: power,
+            catalogue.ACCELERATOR_POWER_LIMIT.name: value["accelerator_power_limit_watts"],
+            catalogue.ACCELERATOR_UTILIZATION.name: utilization,
+            catalogue.ACCELERATOR_MEMORY_USED.name: value["accelerator_memory_used_bytes"],
+            catalogue.ACCELERATOR_MEMORY_TOTAL.name: np.where(
+                np.isnan(value["accelerator_memory_total_bytes"]),
+                value["accelerator_memory_part_bytes"],
+                value["accelerator_memory_total_bytes"],
+            ),
+            catalogue.ACCELERATOR_TEMPERATURE.name: value["accelerator_temperature_celsius"],
+            catalogue.ACCELERATOR_CLOCK.name: value["accelerator_clock_hertz"],
+            catalogue.ACCELERATOR_HEALTHY.name: value["accelerator_healthy"],
+            catalogue.ACCELERATOR_IDLE_POWER.name: _idle_power(readings, ledger, power, utilization),
+            catalogue.ACCELERATOR_ALLOCATION.name: sum_known(
+                np.where(readings.share_live, ledger.share_ratio, np.nan),
+                readings.entities.share_holder.view,
+                len(readings.entities.holders),
+            ),
+            catalogue.NODE_POWER.name: ledger.node_power,
+            catalogue.NODE_WALL_POWER.name: ledger.node_wall,
+            catalogue.NODE_RESIDUAL.name: ledger.node_residual,
+            catalogue.NODE_UNATTRIBUTED.name: ledger.node_unattributed,
+            catalogue.POD_POWER.name: ledger.pod_power,
+            catalogue.NAMESPACE_POWER.name: ledger.namespace_power,
+            catalogue.CLUSTER_POWER.name: ledger.cluster_power,
+        }
+        for family in _HARDWARE:
+            dense[family.name] = value[family.name.removeprefix("kcloud_")]
+        return dense
+
+    def _meters(self, readings: Readings) -> Table:
+        """Which meter won, per node and quantity; kept while the winners stay the same."""
+        winners = {q: readings.columns[q].winner for q in _METERED}
+        state = tuple(w.tobytes() for w in winners.values())
+        if self._meter_keys is None or self._meter_keys[0] != (id(readings.entities), state):
+            nodes = readings.entities.nodes.keys
+            rows = [
+                (
+                    (
+                        self._cluster,
+                        nodes[node],
+                        quantity.removeprefix("node_"),
+                        *readings.origins[quantity][winner],
+                    ),
+                    1.0,
+                )
+                for quantity, of in winners.items()
+                for node, winner in enumerate(of.tolist())
+                if winner >= 0
+            ]
+            self._meter_keys = ((id(readings.entities), state), small_table(rows))
+        return self._meter_keys[1]
+
+
+_METERED = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts")
+_HARDWARE = (
+    catalogue.HARDWARE_TEMPERATURE,
+    catalogue.HARDWARE_FAN_SPEED,
+    catalogue.HARDWARE_VOLTAGE,
+    catalogue.HARDWARE_CURRENT,
+    catalogue.HARDWARE_POWER,
+    catalogue.HARDWARE_SENSOR_STATE,
+)
+
+
+def device_utilization(readings: Readings) -> Floats:
+    """D ratios: the device's own figure, else (MIG) its instances' engine activity weighted by their size."""
+    own = readings.columns["accelerator_utilization_ratio"].value
+    activity = readings.columns["accelerator_engine_active_ratio"].value
+    things = readings.entities
+    device, size = things.partition_device.view, things.partition_size.view
+    told = readings.partition_live & ~np.isnan(activity)
+    whole = np.maximum(things.device_whole.view, 1)
+    weight = np.where(size > 0, size / whole[device], 1.0)
+    work = np.bincount(device[told], (weight * activity)[told], len(own))
+    by_parts = np.where(np.bincount(device[told], minlength=len(own)) > 0, np.minimum(work, 1.0), np.nan)
+    return np.minimum(np.where(np.isnan(own), by_parts, own), 1.0)
+
+
+def _devices_seen(readings: Readings) -> Mask:
+    """D masks: whether the device has any reading now."""
+    seen: Mask = np.any([~np.isnan(readings.columns[name].value) for name in _OF_DEVICE], axis=0)
+    return seen
+
+
+_OF_DEVICE = (
+    "accelerator_power_watts",
+    "accelerator_utilization_ratio",
+    "accelerator_memory_used_bytes",
+    "accelerator_memory_total_bytes",
+    "accelerator_memory_part_bytes",
+    "accelerator_healthy",
+)
+
+
+def _idle_power(readings: Readings, ledger: Ledger, power: Floats, utilization: Floats) -> Floats:
+    """Watts per tenant: what its part of a device draws while it does no work; NaN otherwise.
+
+    Where the holder's own utilisation or its partition's activity is reported, that one decides.
+    """
+    things = readings.entities
+    partition = things.share_partition.view
+    device = things.partition_device.view[partition]
+    of_share = readings.columns["accelerator_share_utilization_ratio"].value
+    of_part = readings.columns["accelerator_engine_active_ratio"].value[partition]
+    with np.errstate(invalid="ignore"):
+        use = np.where(~np.isnan(of_share), of_share, np.where(~np.isnan(of_part), of_part, utilization[device]))
+        idle = readings.share_live & (use <= IDLE_BELOW)
+    watts = np.where(idle, ledger.share_ratio * power[device], np.nan)
+    return sum_known(watts, things.share_tenant.view, len(things.tenants))

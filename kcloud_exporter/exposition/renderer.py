@@ -1,0 +1,124 @@
+"""Renderer: snapshot → exposition text. Prefixes are kept per row, so a tick formats values and joins.
+
+The text is the same in both formats but for the header lines: TYPE names of counters, UNIT, and `# EOF`.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import orjson
+
+from kcloud_exporter.catalogue import FAMILIES, Family, Level, cluster_info
+from kcloud_exporter.model import Keys, Snapshot, Table
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+_HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
+
+
+def escape(value: str) -> str:
+    """A label value as it stands between quotes; lone surrogates, which are no UTF-8, become U+FFFD."""
+    return value.translate(_ESCAPES).encode("utf-8", "replace").decode() if value else value
+
+
+def header(family: Family, *, openmetrics: bool) -> bytes:
+    """HELP, TYPE and (OpenMetrics) UNIT of one family."""
+    name = family.name.removesuffix("_total") if openmetrics and family.type == "counter" else family.name
+    text = family.help.translate(_ESCAPES if openmetrics else _HELP_ESCAPES)
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} {family.type}"]
+    if openmetrics and family.unit:
+        lines.append(f"# UNIT {name} {family.unit}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def prefix(family: Family, labels: tuple[str, ...]) -> bytes:
+    """`name{label="value",...} ` of one series, with the value still to come."""
+    if not labels:
+        return f"{family.name} ".encode()
+    pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(family.labels, labels, strict=True))
+    return f"{family.name}{{{pairs}}} ".encode()
+
+
+def format_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[bytes]:
+    """Shortest decimal text of finite floats, as one list."""
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return text[1:-1].split(b",") if len(values) else []
+
+
+class Renderer:
+    """Renders tables. Owns the prefixes of every series that has been shown."""
+
+    def __init__(self) -> None:
+        self._prefixes: WeakKeyDictionary[Keys, list[bytes]] = WeakKeyDictionary()
+
+    def lines(self, family: Family, table: Table) -> tuple[bytes, int]:
+        """The sample lines of one table and how many there are. NaN rows are left out: absent is not zero."""
+        values = table.values
+        prefixes = self._prefixes.setdefault(table.keys, [])
+        if len(prefixes) < len(values):
+            prefixes.extend(prefix(family, row) for row in table.keys.rows[len(prefixes) : len(values)])
+        shown = np.isfinite(values)
+        count = int(shown.sum())
+        if not count:
+            return b"", 0
+        if count == len(values) == len(prefixes):
+            chosen: list[bytes] = prefixes
+        else:
+            chosen = list(compress(prefixes, shown.tolist()))
+            values = values[shown]
+        parts: list[bytes] = [b"\n"] * (3 * count)
+        parts[0::3] = chosen
+        parts[1::3] = format_values(values)
+        return b"".join(parts), count
+
+    def sections(self, snapshot: Snapshot) -> list[Section]:
+        """Every family of a snapshot with the lines of each scope, in the order of the catalogue."""
+        sections = []
+        for family in families_of(snapshot):
+            parts: dict[str, bytes] = {}
+            total = 0
+            for scope, tables in (("", snapshot.fleet), *((c.name, c.tables) for c in snapshot.clusters.values())):
+                table = tables.get(family.name)
+                if table is not None:
+                    text, count = self.lines(family, table)
+                    total += count
+                    if count:
+                        parts[scope] = text
+            if parts:
+                sections.append(Section(family, parts, total))
+        return sections
+
+
+class Section:
+    """One family of one page: the finished lines by cluster ("" = no single cluster)."""
+
+    __slots__ = ("family", "parts", "series")
+
+    def __init__(self, family: Family, parts: dict[str, bytes], series: int) -> None:
+        self.family, self.parts, self.series = family, parts, series
+
+
+def families_of(snapshot: Snapshot) -> list[Family]:
+    """The families that a snapshot can show; `kcloud_cluster_info` has the labels its tables were built with."""
+    return [*FAMILIES.values(), cluster_info(snapshot.cluster_labels)]
+
+
+def compose(
+    sections: list[Section],
+    *,
+    openmetrics: bool,
+    levels: frozenset[Level] = frozenset(),
+    clusters: frozenset[str] = frozenset(),
+) -> bytes:
+    """The page, narrowed to some levels and clusters when asked; without the closing `# EOF`."""
+    out: list[bytes] = []
+    for section in sections:
+        if levels and section.family.level not in levels:
+            continue
+        parts = [text for scope, text in section.parts.items() if not clusters or not scope or scope in clusters]
+        if parts:
+            out.append(header(section.family, openmetrics=openmetrics))
+            out.extend(parts)
+    return b"".join(out)

@@ -1,0 +1,216 @@
+"""Bindings: what each row of a source's series table means, compiled once when the series first appears.
+
+A tick then costs a handful of numpy operations per quantity: gather, scale, check, scatter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from kcloud_exporter.errors import RejectReason
+from kcloud_exporter.model import Floats, Mask, Rows, SeriesTable
+from kcloud_exporter.normalise.columns import Column
+from kcloud_exporter.readings import Grow
+from kcloud_exporter.vendors.mapping import SeriesRule
+from kcloud_exporter.vendors.quantities import Quantity
+
+_COUNTER, _WRAPS, _ZERO_MISSING, _NAN_MISSING, _EXCLUSIVE = 1, 2, 4, 8, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """One cycle's samples of one series table, spread over all its rows."""
+
+    values: Floats
+    present: Mask
+    timestamps: Floats
+    timed: bool
+
+
+class Binding:
+    """All rows of one series table that feed one column."""
+
+    def __init__(self, quantity: Quantity, column: Column) -> None:
+        self.quantity, self.column = quantity, column
+        self.rows, self.slots = Grow(np.int32), Grow(np.int32)
+        self._scale, self._low, self._high = Grow(np.float64), Grow(np.float64), Grow(np.float64)
+        self._sentinel = Grow(np.float64)
+        self._flags = Grow(np.int8)
+        self._any = 0
+        self._enums: dict[int, SeriesRule] = {}
+        self.previous_value, self.previous_time = Grow(np.float64), Grow(np.float64)
+        self._unique_at = -1
+        self._unique = True
+
+    def add(self, row: int, slot: int, rule: SeriesRule) -> None:
+        """Bind one row of the table to one slot of the column."""
+        flags = (
+            (_COUNTER if rule.counter else 0)
+            | (_WRAPS if rule.counter == "wraps" else 0)
+            | (_ZERO_MISSING if rule.zero == "missing" else 0)
+            | (_NAN_MISSING if rule.nan == "missing" else 0)
+            | (_EXCLUSIVE if rule.rows == "exclusive" else 0)
+        )
+        if rule.values:
+            self._enums[len(self.rows)] = rule
+        self.rows.append(row)
+        self.slots.append(slot)
+        self._scale.append(rule.scale)
+        self._low.append(self.quantity.low if rule.low is None else rule.low)
+        self._high.append(self.quantity.high if rule.high is None else rule.high)
+        self._sentinel.append(np.inf if rule.sentinel_from is None else rule.sentinel_from)
+        self._flags.append(flags)
+        self._any |= flags
+        self.previous_value.append(np.nan)
+        self.previous_time.append(np.nan)
+
+    def apply(self, dense: Dense, now: float) -> list[tuple[RejectReason, Rows]]:
+        """Scatter one cycle into the column. Returns the rejected rows by reason."""
+        rows, slots = self.rows.view, self.slots.view
+        raw, sel = dense.values[rows], dense.present[rows]
+        rejected: list[tuple[RejectReason, Rows]] = []
+        finite = np.isfinite(raw)
+        sentinel = raw >= self._sentinel.view
+        with np.errstate(invalid="ignore", over="ignore"):
+            value = raw * self._scale.view
+            if self._any & _COUNTER:
+                value = self._rates(value, dense.timestamps[rows], sel & finite, rejected)
+            if self._enums:
+                value = self._translated(value, raw)
+            good = sel & finite & ~sentinel & (value >= self._low.view) & (value <= self._high.view)
+        if self._any & _ZERO_MISSING:
+            good &= ~(((self._flags.view & _ZERO_MISSING) > 0) & (raw == 0))
+        if not good.all():
+            self._explain(raw, value, sel, finite, sentinel, good, rejected)
+        if self._any & _EXCLUSIVE and not self._slots_unique():
+            self._count_duplicates(good, rejected)
+        if good.all():
+            self.column.put(
+                slots,
+                value,
+                now,
+                dense.timestamps[rows] if dense.timed else None,
+                unique=self._slots_unique(),
+            )
+        else:
+            self.column.put(
+                slots[good],
+                value[good],
+                now,
+                dense.timestamps[rows[good]] if dense.timed else None,
+                unique=self._slots_unique(),
+            )
+        return rejected
+
+    def _slots_unique(self) -> bool:
+        if self._unique_at != len(self.slots):
+            self._unique = len(np.unique(self.slots.view)) == len(self.slots)
+            self._unique_at = len(self.slots)
+        return self._unique
+
+    def _rates(
+        self, value: Floats, times: Floats, sel: Mask, rejected: list[tuple[RejectReason, Rows]]
+    ) -> Floats:
+        """Counters → watts: Δvalue/Δtime since the last sample that was another one; NaN when unknown.
+
+        A counter that fell was reset (then what it shows now came since) or wrapped (then how far is unknown,
+        and a guess would invent energy). A sample with an unchanged time is the same sample once more.
+        """
+        flags = self._flags.view
+        counting = (flags & _COUNTER) > 0
+        before, then = self.previous_value.view, self.previous_time.view
+        elapsed = times - then
+        moved = counting & sel & ~(elapsed <= 0)
+        step = value - before
+        fell = moved & (step < 0)
+        wraps = fell & ((flags & _WRAPS) > 0)
+        step = np.where(fell & ~wraps, value, np.where(wraps, np.nan, step))
+        rate = np.where(moved, step / elapsed, np.nan)
+        before[moved], then[moved] = value[moved], times[moved]
+        if wraps.any():
+            rejected.append(("counter_reset", self.rows.view[wraps]))
+        return np.where(counting, rate, value)
+
+    def _translated(self, value: Floats, raw: Floats) -> Floats:
+        value = value.copy()
+        for at, rule in self._enums.items():
+            value[at] = rule.values.get(float(raw[at]), np.nan if rule.otherwise is None else rule.otherwise)
+        return value
+
+    def _explain(
+        self,
+        raw: Floats,
+        value: Floats,
+        sel: Mask,
+        finite: Mask,
+        sentinel: Mask,
+        good: Mask,
+        rejected: list[tuple[RejectReason, Rows]],
+    ) -> None:
+        """Sort what was not good into reasons; what is merely missing (zero, NaN, first sample) has none."""
+        rows, flags = self.rows.view, self._flags.view
+        bad = sel & ~good
+        not_finite = bad & ~finite & ((flags & _NAN_MISSING) == 0)
+        sentinels = bad & finite & sentinel
+        rest = bad & finite & ~sentinel & ~np.isnan(value) & ~(((flags & _ZERO_MISSING) > 0) & (raw == 0))
+        negative = rest & (value < 0) & (self._low.view >= 0)
+        findings: tuple[tuple[RejectReason, Mask], ...] = (
+            ("not_finite", not_finite),
+            ("sentinel", sentinels),
+            ("negative", negative),
+            ("out_of_bounds", rest & ~negative),
+        )
+        rejected.extend((reason, rows[mask]) for reason, mask in findings if mask.any())
+
+    def _count_duplicates(self, good: Mask, rejected: list[tuple[RejectReason, Rows]]) -> None:
+        exclusive = good & ((self._flags.view & _EXCLUSIVE) > 0)
+        rows, slots = self.rows.view[exclusive], self.slots.view[exclusive]
+        order = np.argsort(slots, kind="stable")
+        again = np.append(False, slots[order][1:] == slots[order][:-1]) if len(slots) else np.empty(0, bool)
+        if again.any():
+            rejected.append(("duplicate", rows[order][again]))
+
+
+def count_by_source(
+    rejected: list[tuple[RejectReason, Rows]], row_source: Rows
+) -> Counter[tuple[int, RejectReason]]:
+    """(source number, reason) → how many rows, given the source number of each row."""
+    counts: Counter[tuple[int, RejectReason]] = Counter()
+    for reason, rows in rejected:
+        for source, n in enumerate(np.bincount(row_source[rows]) if len(rows) else ()):
+            if n:
+                counts[(source, reason)] += int(n)
+    return counts
+
+
+def carry_over(
+    before: list[tuple[SeriesTable, Binding]],
+    old: Column,
+    after: list[tuple[SeriesTable, Binding]],
+    new: Column,
+) -> None:
+    """Give the rows of new bindings the last counter sample and the last slot value of the same series before.
+
+    A series is known by the identity of its labels object, which a source keeps while the series lives.
+    """
+    found = {
+        id(table.labels[row]): (binding, at)
+        for table, binding in before
+        for at, row in enumerate(binding.rows.view.tolist())
+    }
+    old_value, old_seen = old.value.view, old.seen.view
+    value, seen = new.value.view, new.seen.view
+    for table, binding in after:
+        for at, row in enumerate(binding.rows.view.tolist()):
+            known = found.get(id(table.labels[row]))
+            if known is None:
+                continue
+            earlier, was = known
+            binding.previous_value.view[at] = earlier.previous_value.view[was]
+            binding.previous_time.view[at] = earlier.previous_time.view[was]
+            slot, of = binding.slots.view[at], earlier.slots.view[was]
+            if old_seen[of] > seen[slot]:
+                value[slot], seen[slot] = old_value[of], old_seen[of]

@@ -1,0 +1,157 @@
+"""Columns: how rows of one quantity combine into one value per entity.
+
+    slot        one part of one thing as one vendor tells it (a MIG instance's memory, one socket's package)
+    candidate   all slots of one thing from one vendor: combined by max, sum, mean or min
+    entity      the best candidate by rank: the vendor's own exporter, the preferred meter
+
+A slot keeps its last good value and when it was seen, so that a hole in one cycle reads as "unknown, last
+known" and not as zero; after `max_staleness` it is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Literal
+
+import numpy as np
+
+from kcloud_exporter.model import Floats, Mask, Rows
+from kcloud_exporter.readings import NEVER, Evaluated, Grow
+
+Combine = Literal["max", "sum", "mean", "min"]
+
+
+class Column:
+    """All readings of one quantity of one cluster."""
+
+    def __init__(self, *, strict_sum: bool) -> None:
+        self.strict_sum = strict_sum
+        self._slots: dict[Hashable, int] = {}
+        self.slot_candidate = Grow(np.int32)
+        self.slot_target = Grow(np.int32)
+        self.value = Grow(np.float64)
+        self.seen = Grow(np.float64)
+        self._candidates: dict[Hashable, int] = {}
+        self.candidate_entity = Grow(np.int32)
+        self.candidate_rank = Grow(np.int32)
+        self.candidate_origin: list[tuple[str, str]] = []
+        self._combine: list[Combine] = []
+        self._order: Rows = np.empty(0, np.int32)
+        self._groups: list[tuple[Combine, Rows, Rows]] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def slot(
+        self, entity: int, rank: int, origin: tuple[str, str], part: Hashable, combine: Combine, target: int
+    ) -> int:
+        """The slot of one part of one entity as told by `origin` (vendor, series); made when new."""
+        key = (entity, origin, part)
+        found = self._slots.get(key)
+        if found is not None:
+            self.slot_target.view[found] = target
+            return found
+        candidate = self._candidates.get((entity, origin))
+        if candidate is None:
+            candidate = self._candidates[(entity, origin)] = len(self._candidates)
+            self.candidate_entity.append(entity)
+            self.candidate_rank.append(rank)
+            self.candidate_origin.append(origin)
+            self._combine.append(combine)
+        self.slot_candidate.append(candidate)
+        self.slot_target.append(target)
+        self.value.append(np.nan)
+        self.seen.append(NEVER)
+        slot = self._slots[key] = len(self._slots)
+        return slot
+
+    def put(
+        self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool
+    ) -> None:
+        """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
+        value, seen = self.value.view, self.seen.view
+        if not unique:
+            age = timestamps if timestamps is not None else np.zeros(len(values))
+            order = np.lexsort((values, age, slots))
+            slots, values = slots[order], values[order]
+            last = np.append(slots[1:] != slots[:-1], True) if len(slots) else np.empty(0, bool)
+            slots, values = slots[last], values[last]
+        value[slots] = values
+        seen[slots] = now
+
+    def evaluate(
+        self, size: int, now: float, max_staleness: float, forget_after: float, fresh: Mask | None = None
+    ) -> Evaluated:
+        """One value per entity 0..size-1. `fresh` may withdraw slots (a pod that its exporter no longer shows).
+
+        An entity is `missing` when it had a value within `forget_after` and has none now.
+        """
+        value, seen = self.value.view, self.seen.view
+        live: Mask = seen >= now - max_staleness
+        if fresh is not None:
+            live &= fresh
+        expected: Mask = seen >= now - forget_after
+        slot_candidate = self.slot_candidate.view
+        count = len(self._candidates)
+        combined = self._combined(value, live, expected, slot_candidate, count)
+        result = Evaluated(
+            np.full(size, np.nan), np.full(size, -1, np.int32), np.zeros(size, bool), np.full(size, NEVER)
+        )
+        if not count:
+            return result
+        entity = self.candidate_entity.view
+        order = self._ranked()
+        valid = order[~np.isnan(combined[order])]
+        result.value[entity[valid]] = combined[valid]
+        result.winner[entity[valid]] = valid
+        np.maximum.at(result.seen, entity[slot_candidate], seen)
+        result.missing[:] = (result.seen >= now - forget_after) & np.isnan(result.value)
+        return result
+
+    def _ranked(self) -> Rows:
+        """Candidates from the worst rank to the best, so that the last write to an entity is the best."""
+        if len(self._order) != len(self._candidates):
+            self._order = np.argsort(-self.candidate_rank.view, kind="stable").astype(np.int32)
+        return self._order
+
+    def _combined(
+        self,
+        value: Floats,
+        live: Mask,
+        expected: Mask,
+        slot_candidate: Rows,
+        count: int,
+    ) -> Floats:
+        """The combined value per candidate, NaN where nothing is live or a strict sum lacks a part."""
+        if len(slot_candidate) == count:  # one slot each, in the same order
+            return np.where(live, value, np.nan)
+        combined = np.full(count, np.nan)
+        for combine, slots, candidates in self._grouped(slot_candidate):
+            on = live[slots]
+            mine, values = slot_candidate[slots[on]], value[slots[on]]
+            if combine in ("sum", "mean"):
+                total = np.bincount(mine, values, count)
+                rows = np.bincount(mine, minlength=count)
+                part = np.where(rows > 0, total, np.nan)
+                if combine == "mean":
+                    part = part / np.maximum(rows, 1)
+            else:
+                start = -np.inf if combine == "max" else np.inf
+                part = np.full(count, start)
+                (np.maximum if combine == "max" else np.minimum).at(part, mine, values)
+                part[np.isinf(part)] = np.nan
+            combined[candidates] = part[candidates]
+            if combine == "sum" and self.strict_sum:
+                combined[slot_candidate[slots[expected[slots] & ~on]]] = np.nan
+        return combined
+
+    def _grouped(self, slot_candidate: Rows) -> list[tuple[Combine, Rows, Rows]]:
+        if not self._groups or sum(len(g[1]) for g in self._groups) != len(slot_candidate):
+            codes = np.array([("max", "sum", "mean", "min").index(c) for c in self._combine], np.int8)
+            self._groups = []
+            for code, combine in enumerate(("max", "sum", "mean", "min")):
+                candidates = np.flatnonzero(codes == code).astype(np.int32)
+                if len(candidates):
+                    slots = np.flatnonzero(codes[slot_candidate] == code).astype(np.int32)
+                    self._groups.append((combine, slots, candidates))  # type: ignore[arg-type]
+        return self._groups

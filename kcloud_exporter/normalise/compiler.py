@@ -1,0 +1,235 @@
+"""Compiler: one new series → what its rows will mean from now on. The only place that reads labels.
+
+It runs once per series and writes into bindings, so that a steady tick never looks at a label again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from kcloud_exporter.catalogue import COMPONENTS
+from kcloud_exporter.model import Labels
+from kcloud_exporter.normalise.bindings import Binding
+from kcloud_exporter.normalise.columns import Column
+from kcloud_exporter.normalise.identity import NodeNames, device_key, first, owner_of, partition_of, whole_of
+from kcloud_exporter.readings import DeviceInfo, Entities, Interned
+from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
+from kcloud_exporter.vendors.quantities import INVENTORIES, QUANTITIES
+
+if TYPE_CHECKING:
+    from kcloud_exporter.normalise.engine import TableState
+
+_MANY = ("partitioned", "nested_zones", "per_core", "worst")
+
+
+class Compiler:
+    """Binds series of one cluster. `outdated` is set when something learned changes what was bound before."""
+
+    def __init__(
+        self,
+        vendors: VendorIndex,
+        names: NodeNames,
+        meters: tuple[str, ...],
+        entities: Entities,
+        columns: dict[str, Column],
+    ) -> None:
+        self.names, self.outdated = names, False
+        self.own_pods: dict[tuple[str, str], tuple[str, str]] = {}
+        self._vendors, self._meters, self._entities, self._columns = vendors, meters, entities, columns
+        self._targets: Interned[tuple[str, str]] = Interned()
+        self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
+
+    @property
+    def target_count(self) -> int:
+        """How many scrape targets have been seen; slots remember theirs by number."""
+        return len(self._targets)
+
+    def continue_from(self, earlier: Compiler) -> None:
+        """Keep what an earlier compiler has learned of names and of exporters' own pods."""
+        self.names = earlier.names
+        self.names.forget_answers()
+        self.own_pods = earlier.own_pods
+        self._targets = earlier._targets
+
+    def compile(self, state: TableState, start: int, end: int, *, inventory: bool) -> None:
+        """Bind rows start..end-1 of a table; only inventory series, or only the others."""
+        for row in range(start, end):
+            labels = state.table.labels[row]
+            name = labels["__name__"]
+            target = -1
+            for table, rule in self._vendors.rules(name):
+                if (rule.to in INVENTORIES) != inventory or not rule.matches(labels):
+                    continue
+                if inventory:
+                    self._learn(state, row, rule, labels)
+                    continue
+                if target < 0:
+                    target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
+                self._bind(state, row, table, rule, labels, target)
+            if not inventory:
+                state.row_target.append(target)
+
+    def _learn(self, state: TableState, row: int, rule: SeriesRule, labels: Labels) -> None:
+        if rule.to == "target":
+            key = labels.get("job", ""), labels.get("instance", "")
+            pod = labels.get("namespace", ""), labels.get("pod", "")
+            self.own_pods[key] = pod
+            self.outdated |= pod in self._taken_for_owners.get(key, ())
+        elif rule.to == "node_info":
+            node = labels.get("exported_node") or labels.get("node", "")
+            if node:
+                self.outdated |= self.names.learn(node, labels.get("internal_ip", ""))
+                state.inventory_rows.append(row)
+                state.inventory_node.append(self._entities.nodes.row(node)[0])
+        elif rule.to == "pod_info":
+            node = labels.get("exported_node") or labels.get("node", "")
+            address = labels.get("pod_ip", "")
+            if node and address and address != labels.get("host_ip"):
+                name = labels.get("exported_pod") or labels.get("pod", "")
+                self.outdated |= self.names.learn_pod(node, address, name)
+
+    def _bind(
+        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels, target: int
+    ) -> None:
+        quantity = QUANTITIES[rule.to]
+        entity, part = self._entity(state, row, table, rule, labels, quantity.entity)
+        if entity < 0:
+            return
+        name, many = labels["__name__"], rule.rows in _MANY
+        if rule.rows == "worst" or rule.parts == ["*"]:
+            part = frozenset(labels.items())
+        elif many:
+            part = (name, *(labels.get(p, "") for p in rule.parts))
+        rank = table.precedence * 1000 + table.series.index(rule) * 10 + rule.from_.index(name)
+        if rule.meter:
+            if rule.meter not in self._meters:
+                return
+            rank += self._meters.index(rule.meter) * 1_000_000
+        column = self._columns[rule.to]
+        origin = (table.vendor, rule.from_[0] if many else name)
+        slot = column.slot(entity, rank, origin, part, COMBINE[rule.rows], target)
+        binding = state.bindings.get(rule.to)
+        if binding is None:
+            binding = state.bindings[rule.to] = Binding(quantity, column)
+        binding.add(row, slot, rule)
+
+    def _entity(
+        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels, entity: str
+    ) -> tuple[int, Hashable]:
+        """(row of the entity that a series speaks of, its part); -1 when it cannot be told."""
+        if entity == "facility":
+            assert rule.sensor is not None
+            return self._entities.facilities.row(rule.sensor.name)[0], None
+        node = self._node(state, row, table, labels)
+        if entity == "node":
+            return node, None
+        if entity == "sensor":
+            return self._sensor(node, rule, labels), None
+        if entity == "pod":
+            return self._pod(state, row, table, node, labels), None
+        device = self._device(table, node, labels)
+        if device < 0:
+            state.unidentified_rows.append(row)
+            return -1, None
+        if entity == "device_sensor":
+            assert rule.sensor is not None
+            name = rule.sensor.name or "/".join(filter(None, (labels.get(x, "") for x in rule.sensor.label)))
+            return self._entities.device_sensors.row((device, name))[0], None
+        partition, share = self._holder(state, row, table, rule, labels, node, device)
+        if entity == "partition":
+            return partition, None
+        if entity == "share":
+            return share, None
+        return device, None
+
+    def _node(self, state: TableState, row: int, table: VendorTable, labels: Labels) -> int:
+        name, resolved = self.names.resolve(first(labels, table.node))
+        node, new = self._entities.nodes.row(name)
+        if new and not resolved:
+            state.unresolved_rows.append(row)
+        return node
+
+    def _sensor(self, node: int, rule: SeriesRule, labels: Labels) -> int:
+        assert rule.sensor is not None
+        name = rule.sensor.name or "/".join(filter(None, (labels.get(x, "") for x in rule.sensor.label)))
+        return self._entities.sensor(node, name, first(labels, rule.sensor.id))
+
+    def _pod(self, state: TableState, row: int, table: VendorTable, node: int, labels: Labels) -> int:
+        assert table.pod is not None
+        namespace = labels.get("exported_" + table.pod.namespace) or labels.get(table.pod.namespace, "")
+        pod = labels.get("exported_" + table.pod.pod) or labels.get(table.pod.pod, "")
+        if not pod:
+            state.unidentified_rows.append(row)
+            return -1
+        return self._entities.pod(node, namespace, pod)
+
+    def _device(self, table: VendorTable, node: int, labels: Labels) -> int:
+        assert table.device is not None
+        key, printed = device_key(labels, table.device, table.vendor)
+        if not key:
+            return -1
+        entities = self._entities
+        device, new = entities.devices.row((node, key))
+        naming = table.device
+        model = first(labels, naming.model)
+        if new:
+            entities.device_node.append(node)
+            entities.device_component.append(COMPONENTS.index(table.kind))
+            entities.device_whole.append(whole_of(model, table.partition))
+            entities.device_info.append(DeviceInfo(printed, table.kind, table.maker, table.precedence))
+        info = entities.device_info[device]
+        if table.precedence > info.precedence and not new:
+            return device
+        told = {
+            "index": first(labels, naming.index),
+            "model": model,
+            "pci_bus_id": first(labels, naming.pci_bus_id),
+            "driver_version": first(labels, naming.driver_version),
+        }
+        for field, text in told.items():
+            if text and getattr(info, field) != text:
+                # Output series carry these texts, so a change means new series: compile anew.
+                self.outdated |= not new and bool(getattr(info, field))
+                setattr(info, field, text)
+        if table.precedence < info.precedence:
+            info.uuid, info.kind, info.maker, info.precedence = (
+                printed,
+                table.kind,
+                table.maker,
+                table.precedence,
+            )
+            entities.device_component.view[device] = COMPONENTS.index(table.kind)
+            self.outdated = True
+        if entities.device_whole.view[device] == 0 or model:
+            entities.device_whole.view[device] = whole_of(info.model, table.partition)
+        return device
+
+    def _holder(
+        self,
+        state: TableState,
+        row: int,
+        table: VendorTable,
+        rule: SeriesRule,
+        labels: Labels,
+        node: int,
+        device: int,
+    ) -> tuple[int, int]:
+        """(partition row, share row or -1) of a device row; remembers both when the rule tells owners."""
+        if not rule.owner and QUANTITIES[rule.to].entity not in ("partition", "share"):
+            return -1, -1
+        name, size = partition_of(labels, table.partition) if table.partition else ("", 0)
+        partition = self._entities.partition(device, name, size)
+        target = labels.get("job", ""), labels.get("instance", "")
+        owner = owner_of(labels, table, self.own_pods.get(target))
+        share = -1
+        if owner is not None:
+            namespace, pod, container = owner
+            share = self._entities.share(partition, self._entities.pod(node, namespace, pod), container)
+            self._taken_for_owners.setdefault(target, set()).add((namespace, pod))
+        if rule.owner:
+            state.holder_rows.append(row)
+            state.holder_device.append(device)
+            state.holder_partition.append(partition)
+            state.holder_share.append(share)
+        return partition, share

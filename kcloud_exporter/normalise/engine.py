@@ -1,0 +1,297 @@
+"""Engine: the samples of one cluster → the readings of one cycle.
+
+State is what must survive a tick: which series mean what, the last good value of each slot, the last sample of
+each counter. Clusters share nothing, so one poisoned cluster cannot touch another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcloud_exporter.errors import RejectReason
+from kcloud_exporter.model import Floats, Mask, Rows, Scrape, SeriesTable
+from kcloud_exporter.normalise.bindings import Binding, Dense, carry_over, count_by_source
+from kcloud_exporter.normalise.columns import Column
+from kcloud_exporter.normalise.compiler import Compiler
+from kcloud_exporter.normalise.identity import NodeNames
+from kcloud_exporter.readings import NEVER, Entities, Evaluated, Grow, Readings
+from kcloud_exporter.vendors.mapping import VendorIndex
+from kcloud_exporter.vendors.quantities import QUANTITIES
+
+Rejections = Counter[tuple[str, RejectReason]]
+
+
+@dataclass(slots=True)
+class TableState:
+    """How far one series table has been compiled, and its bindings by quantity."""
+
+    table: SeriesTable
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    compiled: int = 0
+    row_target: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    holder_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    holder_device: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    holder_partition: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    holder_share: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    inventory_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    inventory_node: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    unidentified_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
+    unresolved_rows: list[int] = field(default_factory=list)
+
+
+class ClusterEngine:
+    """Normalises one cluster. Feed it scrapes with `ingest`, then ask for `readings`."""
+
+    def __init__(
+        self,
+        vendors: VendorIndex,
+        *,
+        aliases: dict[str, str],
+        pattern: str | None,
+        meters: Sequence[str],
+        max_staleness: float,
+        forget_after: float,
+    ) -> None:
+        self._vendors, self._aliases, self._pattern, self._meters = vendors, aliases, pattern, tuple(meters)
+        self._max_staleness, self._forget_after = max_staleness, forget_after
+        self.beyond_limit = 0
+        self._target_seen = Grow(np.float64)
+        self._newest: dict[str, tuple[float, float]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.entities = Entities()
+        self.columns = {
+            name: Column(strict_sum=quantity.entity in ("node", "facility"))
+            for name, quantity in QUANTITIES.items()
+        }
+        self._tables: dict[int, TableState] = {}
+        self._retired: list[TableState] = []
+        self._compiler = Compiler(
+            self._vendors, NodeNames(self._aliases, self._pattern), self._meters, self.entities, self.columns
+        )
+        self._device_held, self._partition_seen = Grow(np.float64), Grow(np.float64)
+        self._share_seen, self._node_listed = Grow(np.float64), Grow(np.float64)
+        self._inventory_at = NEVER
+
+    def ingest(self, scrapes: Iterable[Scrape], now: float) -> Rejections:
+        """Take in one cycle's good answers. Returns how many samples were rejected, by source and reason."""
+        by_table: dict[int, list[Scrape]] = {}
+        for scrape in scrapes:
+            by_table.setdefault(id(scrape.table), []).append(scrape)
+        rejections: Rejections = Counter()
+        states = [self._state(group[0].table) for group in by_table.values()]
+        self._compile(states)
+        if self._compiler.outdated:
+            self._rebuild()
+        for group in by_table.values():
+            rejections.update(self._apply(self._state(group[0].table), group, now))
+        return rejections
+
+    def retire(self, table: SeriesTable, successor: SeriesTable) -> None:
+        """A source has dropped its dead series: its new table takes the old one's place at the next cycle.
+
+        The successor shares the label objects of the series that live on, which is how their state is found.
+        """
+        state = self._tables.pop(id(table), None)
+        if state is not None:
+            self._retired.append(state)
+            self._state(successor)
+            self._compiler.outdated = True
+
+    def _state(self, table: SeriesTable) -> TableState:
+        state = self._tables.get(id(table))
+        if state is None:
+            state = self._tables[id(table)] = TableState(table)
+        return state
+
+    def _compile(self, states: Iterable[TableState]) -> None:
+        for inventory in (True, False):  # names and addresses first: they decide what the other rows mean
+            for state in states:
+                self._compiler.compile(state, state.compiled, len(state.table), inventory=inventory)
+        for state in states:
+            state.compiled = len(state.table)
+        entities = self.entities
+        for grow, size in (
+            (self._target_seen, self._compiler.target_count),
+            (self._device_held, len(entities.devices)),
+            (self._partition_seen, len(entities.partitions)),
+            (self._share_seen, len(entities.shares)),
+            (self._node_listed, len(entities.nodes)),
+        ):
+            for _ in range(size - len(grow)):
+                grow.append(NEVER)
+
+    def _rebuild(self) -> None:
+        """What rows mean has changed (a node got its name, a pod turned out to be the exporter): compile anew.
+
+        Entities begin again; counters keep their last sample and slots their last value, found by their series.
+        """
+        before, columns, compiler = [*self._tables.values(), *self._retired], self.columns, self._compiler
+        listed = dict(zip(self.entities.nodes.keys, self._node_listed.view, strict=True))
+        held = {
+            id(state.table.labels[row]): self._held_at(state, at)
+            for state in before
+            for at, row in enumerate(state.holder_rows.view.tolist())
+        }
+        tables, inventory_at = [state.table for state in self._tables.values()], self._inventory_at
+        self._begin()
+        self._inventory_at = inventory_at
+        self._compiler.continue_from(compiler)
+        self._compile([self._state(table) for table in tables])
+        self._compiler.outdated = False
+        for name, column in self.columns.items():
+            carry_over(
+                [(s.table, s.bindings[name]) for s in before if name in s.bindings],
+                columns[name],
+                [(s.table, s.bindings[name]) for s in self._tables.values() if name in s.bindings],
+                column,
+            )
+        for node, row in self.entities.nodes.rows.items():
+            self._node_listed.view[row] = listed.get(node, NEVER)
+        for state in self._tables.values():
+            for at, row in enumerate(state.holder_rows.view.tolist()):
+                self._hold(state, np.array([at], np.int64), held.get(id(state.table.labels[row]), NEVER))
+
+    def _held_at(self, state: TableState, at: int) -> float:
+        """When the row was last there, so far as its share (or else its partition) remembers."""
+        share = int(state.holder_share.view[at])
+        if share >= 0:
+            return float(self._share_seen.view[share])
+        return float(self._partition_seen.view[state.holder_partition.view[at]])
+
+    def _hold(self, state: TableState, at: NDArray[np.int64], now: float) -> None:
+        """Mark device, part and holder of some rows as seen now, if that is later than what stands."""
+        share = state.holder_share.view[at]
+        for seen, rows in (
+            (self._device_held.view, state.holder_device.view[at]),
+            (self._partition_seen.view, state.holder_partition.view[at]),
+            (self._share_seen.view, share[share >= 0]),
+        ):
+            seen[rows] = np.maximum(seen[rows], now)
+
+    def _apply(self, state: TableState, group: list[Scrape], now: float) -> Rejections:
+        dense, row_source, sources = spread(state.table, group)
+        rejections: Rejections = Counter()
+        for scrape in group:
+            for reason, n in scrape.rejected.items():
+                rejections[(scrape.source, reason)] += n
+        rejected = self._withdraw_stale(dense, group, now)
+        rejected.append(("unidentified", np.array(state.unresolved_rows, np.int32)))
+        rejected.append(("unidentified", present_of(state.unidentified_rows.view, dense)))
+        state.unresolved_rows = []
+        target = state.row_target.view[dense.present]
+        self._target_seen.view[target[target >= 0]] = now
+        for binding in state.bindings.values():
+            rejected.extend(binding.apply(dense, now))
+        for (source, reason), n in count_by_source(rejected, row_source).items():
+            rejections[(sources[source], reason)] += n
+        if len(state.holder_rows):
+            self._hold(state, np.flatnonzero(dense.present[state.holder_rows.view]), now)
+        if len(state.inventory_rows):
+            on = dense.present[state.inventory_rows.view]
+            if on.any():
+                self._node_listed.view[state.inventory_node.view[on]] = now
+                self._inventory_at = now
+        return rejections
+
+    def _withdraw_stale(
+        self, dense: Dense, group: list[Scrape], now: float
+    ) -> list[tuple[RejectReason, Rows]]:
+        """Drop samples that are too old, by the upstream's own clock: how far theirs is from ours is not asked.
+
+        A sample is stale when it lags the newest of its answer by more than max_staleness, and all are when
+        the newest has not moved for that long: such an upstream only repeats itself.
+        """
+        stale: list[Rows] = []
+        for scrape in group:
+            if scrape.timestamps is None or not len(scrape.rows) or np.isnan(scrape.timestamps).all():
+                continue
+            newest = float(np.nanmax(scrape.timestamps))
+            known, since = self._newest.get(scrape.source, (-np.inf, now))
+            if newest != known:
+                since = now
+            self._newest[scrape.source] = (newest, since)
+            frozen = now - since > self._max_staleness
+            old = scrape.rows[scrape.timestamps < (np.inf if frozen else newest - self._max_staleness)]
+            if len(old):
+                dense.present[old] = False
+                stale.append(old)
+        return [("stale", rows) for rows in stale]
+
+    def readings(self, now: float) -> Readings:
+        """All quantities as they stand now; what is older than max_staleness is absent."""
+        entities = self.entities
+        sizes = {
+            "device": len(entities.devices),
+            "device_sensor": len(entities.device_sensors),
+            "partition": len(entities.partitions),
+            "share": len(entities.shares),
+            "node": len(entities.nodes),
+            "pod": len(entities.pods),
+            "sensor": len(entities.sensors),
+            "facility": len(entities.facilities),
+        }
+        evaluated: dict[str, Evaluated] = {}
+        for name, column in self.columns.items():
+            entity = QUANTITIES[name].entity
+            fresh: Mask | None = None
+            if entity in ("pod", "share", "partition"):
+                fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
+            evaluated[name] = column.evaluate(
+                sizes[entity], now, self._max_staleness, self._forget_after, fresh
+            )
+        self._beyond_limit(evaluated)
+        held = self._device_held.view
+        recent = held >= now - self._max_staleness
+        partition_device = entities.partition_device.view
+        partition_live = (self._partition_seen.view == held[partition_device]) & recent[partition_device]
+        share_partition = entities.share_partition.view
+        share_device = partition_device[share_partition]
+        share_live = (self._share_seen.view == held[share_device]) & recent[share_device]
+        return Readings(
+            entities,
+            evaluated,
+            {n: c.candidate_origin for n, c in self.columns.items()},
+            share_live,
+            partition_live,
+            self._node_listed.view == self._inventory_at,
+            self._inventory_at > NEVER,
+        )
+
+    def _beyond_limit(self, evaluated: dict[str, Evaluated]) -> None:
+        """A device cannot draw more than 1.5 times its own limit: such a reading is a fault, not power."""
+        power, limit = evaluated["accelerator_power_watts"], evaluated["accelerator_power_limit_watts"]
+        with np.errstate(invalid="ignore"):
+            absurd = power.value > 1.5 * limit.value
+        if absurd.any():
+            power.value[absurd] = np.nan
+            power.missing[absurd] = True
+        self.beyond_limit = int(absurd.sum())
+
+
+def spread(table: SeriesTable, group: list[Scrape]) -> tuple[Dense, Rows, list[str]]:
+    """The answers of all endpoints of one table as dense columns, and which source each row came from."""
+    size = len(table)
+    values, present = np.full(size, np.nan), np.zeros(size, bool)
+    timestamps, row_source = np.full(size, np.nan), np.zeros(size, np.int32)
+    timed = False
+    for number, scrape in enumerate(group):
+        rows = scrape.rows
+        values[rows], present[rows], row_source[rows] = scrape.values, True, number
+        stamps: Floats = np.full(len(rows), scrape.received_at)
+        if scrape.timestamps is not None:
+            timed = True
+            stamps = np.where(np.isnan(scrape.timestamps), scrape.received_at, scrape.timestamps)
+        timestamps[rows] = stamps
+    return Dense(values, present, timestamps, timed), row_source, [scrape.source for scrape in group]
+
+
+def present_of(rows: Rows, dense: Dense) -> Rows:
+    """Those of `rows` that stand in this cycle's answer."""
+    return rows[dense.present[rows]]

@@ -1,0 +1,148 @@
+"""Identity: which node, which device, which part of it, and whose.
+
+The same node is `node-7` to Kubernetes, `10.1.0.7` to its BMC and `10.0.0.7:9400` to a scrape; all of them
+resolve to one name per cluster. The same device is one device, whoever prints it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kcloud_exporter.model import Labels
+from kcloud_exporter.vendors.mapping import DeviceLabels, Owner, Partition, VendorTable
+
+_PORT: Final = re.compile(r":\d+$")
+_SLICES: Final = re.compile(r"(\d+)g\b")
+_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+def first(labels: Labels, candidates: list[str]) -> str:
+    """The first non-empty of several labels, or an empty text."""
+    for name in candidates:
+        value = labels.get(name)
+        if value:
+            return value
+    return ""
+
+
+def host_of(address: str) -> str:
+    """The host part of `host:port`, of a URL or of `[::1]:9100`."""
+    text = address.split("://", 1)[-1].split("/", 1)[0]
+    if text.startswith("["):
+        return text[1:].split("]", 1)[0]
+    return _PORT.sub("", text) if text.count(":") == 1 else text
+
+
+class NodeNames:
+    """Raw name or address → node name of one cluster: aliases, inventory, pattern, host part, in that order."""
+
+    def __init__(self, aliases: dict[str, str], pattern: str | None) -> None:
+        self._aliases = aliases
+        self._pattern = re.compile(pattern) if pattern else None
+        self._inventory: dict[str, str] = {}
+        self._pods: dict[str, str] = {}
+        self._answers: dict[str, tuple[str, bool]] = {}
+        self._asked_by_host: dict[str, list[str]] = {}
+
+    def learn(self, name: str, *addresses: str) -> bool:
+        """Take in one node of the inventory. True when an answer given earlier would now be another."""
+        changed = [self._remember(self._inventory, raw, name) for raw in (name, *addresses) if raw]
+        return any(changed)
+
+    def learn_pod(self, node: str, address: str, pod: str) -> bool:
+        """Exporters are often known by their own pod's address or name: both stand for the pod's node."""
+        changed = [self._remember(self._pods, raw, node) for raw in (address, pod) if raw]
+        return any(changed)
+
+    def _remember(self, table: dict[str, str], raw: str, node: str) -> bool:
+        if table.get(raw) == node:
+            return False
+        table[raw] = node
+        asked = self._asked_by_host.get(raw, ())
+        return any(self._look_up(text) != self._answers[text] for text in asked)
+
+    def forget_answers(self) -> None:
+        """Resolve everything anew the next time it is asked."""
+        self._answers.clear()
+        self._asked_by_host.clear()
+
+    def resolve(self, raw: str) -> tuple[str, bool]:
+        """The node name, and whether it was truly resolved or only stands under its raw name."""
+        answer = self._answers.get(raw)
+        if answer is None:
+            answer = self._answers[raw] = self._look_up(raw)
+            for text in {raw, host_of(raw)}:
+                self._asked_by_host.setdefault(text, []).append(raw)
+        return answer
+
+    def _look_up(self, raw: str) -> tuple[str, bool]:
+        host = host_of(raw)
+        for table in (self._aliases, self._inventory, self._pods):
+            for text in (raw, host):
+                if text in table:
+                    return table[text], True
+        if self._pattern and (match := self._pattern.search(host)):
+            return match["node"], True
+        return host, not (self._aliases or self._inventory) and bool(host)
+
+
+def device_key(labels: Labels, naming: DeviceLabels, vendor: str) -> tuple[str, str]:
+    """(canonical key, printed uuid) of a device on its node; empty when nothing names it.
+
+    UUIDs compare without case and without NVIDIA's `GPU-` prefix, which only some exporters print.
+    """
+    uuid = first(labels, naming.uuid)
+    if uuid:
+        return uuid.casefold().removeprefix("gpu-"), uuid
+    fallback = first(labels, naming.fallback)
+    return (f"{vendor}:{fallback}", f"{vendor}:{fallback}") if fallback else ("", "")
+
+
+def partition_of(labels: Labels, partition: Partition) -> tuple[str, int]:
+    """(id, size) of the part of a device that a row speaks of; ("", 0) when it speaks of the whole."""
+    name = first(labels, partition.id)
+    if not name:
+        return "", 0
+    text = first(labels, partition.label)
+    if partition.size == "mig_slices":
+        match = _SLICES.search(text)
+        return name, int(match[1]) if match else 1
+    match = _RANGE.fullmatch(text)
+    if not match:
+        return "", 0
+    return name, (int(match[2]) - int(match[1]) + 1) if match[2] else 1
+
+
+def whole_of(model: str, partition: Partition | None) -> int:
+    """The size of the whole device in the units of its partitions; 0 when its exporter knows no partitions."""
+    if partition is None:
+        return 0
+    for part, whole in partition.whole_by_model.items():
+        if part in model:
+            return whole
+    return partition.whole
+
+
+def owner_of(labels: Labels, table: VendorTable, own: tuple[str, str] | None) -> tuple[str, str, str] | None:
+    """(namespace, pod, container) that holds what the row speaks of, or None.
+
+    `own` is the exporter's own (namespace, pod) as its scrape target carries it. An idle device has no pod of
+    its own, so Prometheus fills the label with the exporter's pod: that one owns nothing.
+    """
+    for names in table.owners:
+        namespace, pod = labels.get(names.namespace, ""), labels.get(names.pod, "")
+        if not (namespace and pod):
+            continue
+        if _is_own(names, namespace, pod, table, own):
+            return None
+        return namespace, pod, labels.get(names.container, "")
+    return None
+
+
+def _is_own(names: Owner, namespace: str, pod: str, table: VendorTable, own: tuple[str, str] | None) -> bool:
+    if names.pod.startswith("exported_"):
+        return False
+    if own is not None:
+        return own == (namespace, pod)
+    return bool(table.own_pod) and table.own_pod in pod

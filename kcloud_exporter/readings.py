@@ -1,0 +1,186 @@
+"""Readings: what normalise hands to derive. Entities interned once, quantities as columns over them.
+
+Rows never move while an `Entities` object lives; a rebuild makes a new one, and whoever keeps keys begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kcloud_exporter.model import Floats, Mask, Rows
+
+NEVER: Final = -np.inf
+"""The time of what has never been seen."""
+
+_T = TypeVar("_T", bound=np.generic)
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Grow(Generic[_T]):
+    """An append-only array with amortised growth; `view` is the filled part (writable in place)."""
+
+    __slots__ = ("_data", "_filled", "_pending")
+
+    def __init__(self, dtype: type[_T]) -> None:
+        self._data: NDArray[_T] = np.empty(64, dtype)
+        self._filled = 0
+        self._pending: list[Any] = []
+
+    def append(self, value: object) -> None:
+        """Add one value at the end."""
+        self._pending.append(value)
+
+    def __len__(self) -> int:
+        return self._filled + len(self._pending)
+
+    @property
+    def view(self) -> NDArray[_T]:
+        """All values so far, without a copy."""
+        if self._pending:
+            end = self._filled + len(self._pending)
+            if end > len(self._data):
+                grown = np.empty(max(end, 2 * len(self._data)), self._data.dtype)
+                grown[: self._filled] = self._data[: self._filled]
+                self._data = grown
+            self._data[self._filled : end] = self._pending
+            self._filled = end
+            self._pending = []
+        return self._data[: self._filled]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One value per entity. `value` NaN = unknown; `winner` = candidate or -1; `missing` = expected, not there."""
+
+    value: Floats
+    winner: Rows
+    missing: Mask
+    seen: Floats
+
+
+class Interned(Generic[_K]):
+    """Keys → rows 0..n-1, append-only."""
+
+    __slots__ = ("keys", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[_K, int] = {}
+        self.keys: list[_K] = []
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def row(self, key: _K) -> tuple[int, bool]:
+        """The row of a key, and whether it is new."""
+        found = self.rows.get(key)
+        if found is not None:
+            return found, False
+        self.rows[key] = len(self.keys)
+        self.keys.append(key)
+        return len(self.keys) - 1, True
+
+
+@dataclass(slots=True)
+class DeviceInfo:
+    """What is known of an accelerator besides its numbers; `precedence` is that of the exporter that told it."""
+
+    uuid: str
+    kind: str
+    maker: str
+    precedence: int
+    index: str = ""
+    model: str = ""
+    driver_version: str = ""
+    pci_bus_id: str = ""
+
+
+class Entities:
+    """All entity tables of one cluster. Rows never move; a rebuild makes a new object."""
+
+    def __init__(self) -> None:
+        self.nodes: Interned[str] = Interned()
+        self.namespaces: Interned[str] = Interned()
+        self.devices: Interned[tuple[int, str]] = Interned()
+        self.device_node = Grow(np.int32)
+        self.device_component = Grow(np.int8)
+        self.device_whole = Grow(np.int32)
+        self.device_info: list[DeviceInfo] = []
+        self.device_sensors: Interned[tuple[int, str]] = Interned()
+        self.partitions: Interned[tuple[int, str]] = Interned()
+        self.partition_device = Grow(np.int32)
+        self.partition_size = Grow(np.int32)
+        self.pods: Interned[tuple[int, str, str]] = Interned()
+        self.pod_node = Grow(np.int32)
+        self.pod_namespace = Grow(np.int32)
+        self.shares: Interned[tuple[int, int, str]] = Interned()
+        self.share_partition = Grow(np.int32)
+        self.share_pod = Grow(np.int32)
+        self.holders: Interned[tuple[int, int, str]] = Interned()
+        self.share_holder = Grow(np.int32)
+        self.tenants: Interned[tuple[int, int]] = Interned()
+        self.share_tenant = Grow(np.int32)
+        self.sensors: Interned[tuple[int, str, str]] = Interned()
+        self.sensor_label: list[str] = []
+        self._sensor_names: set[tuple[int, str]] = set()
+        self.facilities: Interned[str] = Interned()
+
+    def pod(self, node: int, namespace: str, pod: str) -> int:
+        """Row of a pod on a node."""
+        row, new = self.pods.row((node, namespace, pod))
+        if new:
+            self.pod_node.append(node)
+            self.pod_namespace.append(self.namespaces.row(namespace)[0])
+        return row
+
+    def partition(self, device: int, name: str, size: int) -> int:
+        """Row of a part of a device; the empty name is the whole device, of size 0."""
+        row, new = self.partitions.row((device, name))
+        if new:
+            self.partition_device.append(device)
+            self.partition_size.append(size)
+        return row
+
+    def share(self, partition: int, pod: int, container: str) -> int:
+        """Row of a container's hold on a part of a device.
+
+        One container may hold several parts of one device: `holders` and `tenants` gather them for the output.
+        """
+        row, new = self.shares.row((partition, pod, container))
+        if new:
+            device = self.partitions.keys[partition][0]
+            self.share_partition.append(partition)
+            self.share_pod.append(pod)
+            self.share_holder.append(self.holders.row((device, pod, container))[0])
+            self.share_tenant.append(self.tenants.row((device, pod))[0])
+        return row
+
+    def sensor(self, node: int, name: str, identifier: str) -> int:
+        """Row of a server's sensor. Two sensors of one name get their id appended, so that none is lost."""
+        row, new = self.sensors.row((node, name, identifier))
+        if new:
+            label = name if (node, name) not in self._sensor_names else f"{name} #{identifier}"
+            self._sensor_names.add((node, label))
+            self.sensor_label.append(label)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """One cycle of one cluster: per quantity one `Evaluated` over its entities, and who holds what.
+
+    `share_live`, `partition_live` are masks over the entity tables; `node_inventory` marks the nodes that the
+    inventory (kube_node_info) lists now, and `has_inventory` whether there is one at all.
+    """
+
+    entities: Entities
+    columns: dict[str, Evaluated]
+    origins: dict[str, list[tuple[str, str]]]
+    share_live: Mask
+    partition_live: Mask
+    node_inventory: Mask
+    has_inventory: bool

@@ -1,0 +1,97 @@
+"""Telemetry: the metrics about ourselves, and only those. Proxied data never passes through here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from kcloud_exporter import __version__
+
+_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+
+
+class Telemetry:
+    """The registry of self-metrics. One object per process, handed to whoever has something to tell."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+            self.registry.register(collector)
+        build = Gauge(
+            "kcloud_exporter_build_info",
+            "Constant 1 that carries the version of the exporter.",
+            ("version",),
+            registry=self.registry,
+        )
+        build.labels(__version__).set(1)
+        self._stage = Gauge(
+            "kcloud_exporter_cycle_duration_seconds",
+            "How long each stage of the last cycle took.",
+            ("stage",),
+            registry=self.registry,
+        )
+        self._reload = Gauge(
+            "kcloud_exporter_config_last_reload_successful",
+            "1 when the last reading of the configuration was good.",
+            registry=self.registry,
+        )
+        self._reload_time = Gauge(
+            "kcloud_exporter_config_last_reload_success_timestamp_seconds",
+            "Unix time of the last good reading of the configuration.",
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "kcloud_exporter_http_requests_total",
+            "Requests by route, method and status.",
+            ("route", "method", "code"),
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            "kcloud_exporter_http_request_duration_seconds",
+            "Time to answer a request.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure one stage of the cycle in seconds of wall time."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stage.labels(name).set(time.perf_counter() - begun)
+
+    def reloaded(self, *, good: bool) -> None:
+        """Note the outcome of reading the configuration."""
+        self._reload.set(float(good))
+        if good:
+            self._reload_time.set_to_current_time()
+
+    def request(self, route: str, method: str, code: int, seconds: float) -> None:
+        """Note one answered request. `route` is the template, never the path that a client sent."""
+        self._requests.labels(route, method, str(code)).inc()
+        self._latency.labels(route).observe(seconds)
+
+    def exposition(self, openmetrics: bool) -> bytes:
+        """All self-metrics as text, without the closing `# EOF`."""
+        if openmetrics:
+            text: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+            return text.removesuffix(b"# EOF\n")
+        return generate_text(self.registry)

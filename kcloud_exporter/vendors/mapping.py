@@ -1,0 +1,273 @@
+"""Vendor tables: load the YAML, check it against the closed list of quantities, index it by series name.
+
+A table is data: rename, `where`, scale, enum → value, duplication semantics, bounds. There are no expressions.
+An operator that no table needs does not exist; a new kind of quirk costs one named operator and its test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kcloud_exporter.errors import VendorError
+from kcloud_exporter.model import Labels
+from kcloud_exporter.units import SCALES
+from kcloud_exporter.vendors.quantities import INVENTORIES, METERS, QUANTITIES
+
+RowSemantics = Literal[
+    "exclusive",  # one row per thing; any further row is a duplicate
+    "mirrored",  # the whole value on every row (MIG, time slicing): newest, else largest
+    "copy_plus_original",  # the device's row and copies of it per pod (Furiosa): as mirrored
+    "primary_only",  # one row carries the value, the others print 0 (AMD partitions): the largest
+    "partitioned",  # each distinct `parts` is a part of the whole: sum of them
+    "nested_zones",  # zones lie inside each other: `where` picks the zones that may be added
+    "per_core",  # one row per core: their mean
+    "worst",  # several verdicts: the lowest wins
+]
+COMBINE: Final[dict[str, Literal["max", "sum", "mean", "min"]]] = {
+    "exclusive": "max",
+    "mirrored": "max",
+    "copy_plus_original": "max",
+    "primary_only": "max",
+    "partitioned": "sum",
+    "nested_zones": "sum",
+    "per_core": "mean",
+    "worst": "min",
+}
+Condition = str | list[str]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=True)
+
+
+class DeviceLabels(_Strict):
+    """Which labels name an accelerator; each is a list of candidates, first non-empty wins."""
+
+    uuid: list[str]
+    fallback: list[str] = []
+    index: list[str] = []
+    model: list[str] = []
+    driver_version: list[str] = []
+    pci_bus_id: list[str] = []
+
+
+class Partition(_Strict):
+    """How an accelerator is cut up: which label names a part, and how large the part is.
+
+    `size` reads the label's text: `mig_slices` ("3g.40gb" = 3), `core_range` ("0-3" = 4 cores).
+    `whole` is the size of the whole device, `whole_by_model` overrides it where a model name contains the key.
+    """
+
+    id: list[str]
+    label: list[str]
+    size: Literal["mig_slices", "core_range"]
+    whole: int
+    whole_by_model: dict[str, int] = {}
+
+
+class Owner(_Strict):
+    """One way in which rows name the pod that holds a device; the first complete one wins."""
+
+    namespace: str
+    pod: str
+    container: str
+
+
+class Sensor(_Strict):
+    """The label `sensor` or `clock` of the output: a constant `name`, or taken from labels of the row."""
+
+    name: str = ""
+    label: list[str] = []
+    id: list[str] = []
+
+
+class SeriesRule(_Strict):
+    """One line of a table: which series, and what one of its rows means."""
+
+    to: str
+    from_: Annotated[list[str], Field(alias="from", min_length=1)]
+    unit: str = ""
+    factor: float = 1.0
+    rows: RowSemantics = "exclusive"
+    parts: list[str] = []
+    where: dict[str, Condition] = {}
+    values: dict[float, float] = {}
+    otherwise: float | None = None
+    counter: Literal["", "resets", "wraps"] = ""
+    zero: Literal["value", "missing"] = "value"
+    nan: Literal["rejected", "missing"] = "rejected"
+    low: float | None = None
+    high: float | None = None
+    sentinel_from: float | None = None
+    sensor: Sensor | None = None
+    meter: str = ""
+    owner: bool = False
+    needs_power: bool = False
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return {float(k): float(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> SeriesRule:
+        if self.to not in QUANTITIES and self.to not in INVENTORIES:
+            raise ValueError(
+                f"to: {self.to!r} is no quantity; known: {', '.join([*QUANTITIES, *INVENTORIES])}"
+            )
+        if self.to in QUANTITIES and self.unit not in SCALES:
+            raise ValueError(f"unit: {self.unit!r} is unknown; known: {', '.join(SCALES)}")
+        if self.to == "node_wall_power_watts" and self.meter not in METERS:
+            raise ValueError(f"meter: say which of {', '.join(METERS)} this whole-server meter is")
+        if self.rows in ("partitioned", "per_core", "nested_zones") and not self.parts:
+            raise ValueError(f"rows: {self.rows} needs parts: the labels that tell the parts from each other")
+        entity = QUANTITIES[self.to].entity if self.to in QUANTITIES else ""
+        if entity in ("sensor", "device_sensor") and self.sensor is None:
+            raise ValueError("sensor: name it, or say which label names it")
+        return self
+
+    @cached_property
+    def scale(self) -> float:
+        """Factor from the vendor's number to the base unit."""
+        return SCALES[self.unit] * self.factor
+
+    @cached_property
+    def conditions(self) -> tuple[tuple[str, re.Pattern[str] | frozenset[str] | bool], ...]:
+        """`where`, compiled: a set of texts, a regular expression (`~…`), or presence (`+`, `-`)."""
+        return tuple((label, _condition(value)) for label, value in self.where.items())
+
+    def matches(self, labels: Labels) -> bool:
+        """Whether `where` holds for a row; an absent label counts as empty, as in Prometheus."""
+        for label, condition in self.conditions:
+            value = labels.get(label, "")
+            if isinstance(condition, bool):
+                if bool(value) != condition:
+                    return False
+            elif isinstance(condition, frozenset):
+                if value not in condition:
+                    return False
+            elif not condition.fullmatch(value):
+                return False
+        return True
+
+
+def _condition(value: Condition) -> re.Pattern[str] | frozenset[str] | bool:
+    if isinstance(value, list):
+        return frozenset(value)
+    if value in ("+", "-"):
+        return value == "+"
+    return re.compile(value[1:]) if value.startswith("~") else frozenset((value,))
+
+
+class VendorTable(_Strict):
+    """One exporter: how its rows name things, and what its series mean."""
+
+    vendor: str
+    exporter: str
+    kind: Literal["", "gpu", "npu", "tpu"] = ""
+    maker: str = ""
+    precedence: int = 50
+    node: list[str] = []
+    device: DeviceLabels | None = None
+    partition: Partition | None = None
+    owners: list[Owner] = []
+    own_pod: str = ""
+    pod: Owner | None = None
+    series: list[SeriesRule] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> VendorTable:
+        for at, rule in enumerate(self.series):
+            entity = QUANTITIES[rule.to].entity if rule.to in QUANTITIES else ""
+            if entity in ("device", "device_sensor", "partition", "share") and (
+                not self.device or not self.kind
+            ):
+                raise ValueError(f"series.{at}: {rule.to} needs kind: and device: in this table")
+            if entity == "partition" and not self.partition:
+                raise ValueError(f"series.{at}: {rule.to} needs partition: in this table")
+            if entity == "pod" and not self.pod:
+                raise ValueError(f"series.{at}: {rule.to} needs pod: in this table")
+            if entity and entity != "facility" and not self.node:
+                raise ValueError(f"series.{at}: {rule.to} needs node: in this table")
+        return self
+
+
+class VendorIndex:
+    """All tables, by series name. `wanted(name)` is what a source asks before it parses a series' labels."""
+
+    def __init__(self, tables: Iterable[VendorTable]) -> None:
+        self.tables: dict[str, VendorTable] = {table.vendor: table for table in tables}
+        self._rules: dict[str, list[tuple[VendorTable, SeriesRule]]] = {}
+        for table in self.tables.values():
+            for rule in table.series:
+                for name in rule.from_:
+                    self._rules.setdefault(name, []).append((table, rule))
+
+    def rules(self, name: str) -> list[tuple[VendorTable, SeriesRule]]:
+        """The rules that name this series, in the order of the tables."""
+        return self._rules.get(name, [])
+
+    def names(self, vendor: str | None = None) -> list[str]:
+        """Every series name that is understood, sorted: what is asked of a Prometheus."""
+        if vendor is None or vendor not in self.tables:
+            return sorted(self._rules)
+        return sorted({name for rule in self.tables[vendor].series for name in rule.from_})
+
+    def counters(self) -> frozenset[str]:
+        """The names whose rows are counters: their samples need their own timestamps."""
+        return frozenset(n for n, found in self._rules.items() if any(rule.counter for _, rule in found))
+
+    def with_facility(self, meters: Mapping[str, list[tuple[dict[str, str], float, str]]]) -> VendorIndex:
+        """This index plus the configured facility meters: series name → [(labels, scale, meter key)].
+
+        The key becomes the entity name of the reading, so that several meters of a site stay apart.
+        """
+        series = [
+            SeriesRule.model_validate(
+                {
+                    "to": "facility_power_watts",
+                    "from": [name],
+                    "unit": "W",
+                    "rows": "partitioned",
+                    "parts": ["*"],
+                    "where": dict(labels),
+                    "sensor": {"name": key},
+                    "factor": float(scale),
+                }
+            )
+            for name, found in meters.items()
+            for labels, scale, key in found
+        ]
+        if not series:
+            return self
+        facility = VendorTable(vendor="facility", exporter="configured facility meters", series=series)
+        return VendorIndex([*self.tables.values(), facility])
+
+
+def load_table(path: Path) -> VendorTable:
+    """Read one table. Raises VendorError that names the file and every mistake in it."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return VendorTable.model_validate(data)
+    except yaml.YAMLError as exc:
+        raise VendorError(f"{path.name}: {exc}") from exc
+    except ValidationError as exc:
+        mistakes = [f"{path.name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
+        raise VendorError("\n".join(mistakes)) from exc
+
+
+def load_vendors(*folders: Path) -> VendorIndex:
+    """Load the tables of the package, then those of further folders, which may replace them by name."""
+    tables: dict[str, VendorTable] = {}
+    for folder in (Path(__file__).parent, *folders):
+        for path in sorted(folder.glob("*.yaml")):
+            table = load_table(path)
+            tables[table.vendor] = table
+    return VendorIndex(tables.values())

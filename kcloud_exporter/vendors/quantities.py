@@ -1,0 +1,56 @@
+"""What a vendor table may map its series to: the closed list of quantities, in base units.
+
+A quantity lives on one kind of entity and has physical bounds that no vendor may widen by accident:
+a value outside them is rejected with a reason and never reaches a sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Entity = Literal["device", "device_sensor", "partition", "share", "node", "pod", "sensor", "facility"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One measurable thing on one kind of entity. Bounds are inclusive and in base units."""
+
+    name: str
+    entity: Entity
+    low: float
+    high: float
+
+
+_ALL: Final = (
+    Quantity("accelerator_power_watts", "device", 0.0, 5_000.0),
+    Quantity("accelerator_power_limit_watts", "device", 1.0, 10_000.0),
+    Quantity("accelerator_utilization_ratio", "device", 0.0, 1.05),
+    Quantity("accelerator_engine_active_ratio", "partition", 0.0, 1.05),
+    Quantity("accelerator_share_utilization_ratio", "share", 0.0, 1.05),
+    Quantity("accelerator_memory_used_bytes", "device", 0.0, 2.0**46),
+    Quantity("accelerator_memory_total_bytes", "device", 2.0**20, 2.0**46),
+    Quantity("accelerator_memory_part_bytes", "device", 0.0, 2.0**46),
+    Quantity("accelerator_temperature_celsius", "device_sensor", -60.0, 250.0),
+    Quantity("accelerator_clock_hertz", "device_sensor", 0.0, 1e11),
+    Quantity("accelerator_healthy", "device", 0.0, 1.0),
+    Quantity("node_wall_power_watts", "node", 0.0, 100_000.0),
+    Quantity("node_cpu_power_watts", "node", 0.0, 10_000.0),
+    Quantity("node_memory_power_watts", "node", 0.0, 5_000.0),
+    Quantity("pod_cpu_power_watts", "pod", 0.0, 10_000.0),
+    Quantity("pod_memory_power_watts", "pod", 0.0, 5_000.0),
+    Quantity("hardware_temperature_celsius", "sensor", -60.0, 300.0),
+    Quantity("hardware_fan_speed_rpm", "sensor", 0.0, 200_000.0),
+    Quantity("hardware_voltage_volts", "sensor", -1_000.0, 1_000.0),
+    Quantity("hardware_current_amperes", "sensor", -1_000.0, 1_000.0),
+    Quantity("hardware_power_watts", "sensor", 0.0, 100_000.0),
+    Quantity("hardware_sensor_state", "sensor", 0.0, 3.0),
+    Quantity("facility_power_watts", "facility", 0.0, 1e9),
+)
+QUANTITIES: Final[dict[str, Quantity]] = {quantity.name: quantity for quantity in _ALL}
+
+INVENTORIES: Final = ("target", "node_info", "pod_info")
+"""What else a series may tell: a scrape target's own pod, a node's name and address, the node of a pod."""
+
+METERS: Final = ("pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys")
+"""Kinds of whole-server meter, in their default order of preference (ledger.meters changes it)."""
