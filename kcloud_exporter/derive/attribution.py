@@ -13,6 +13,8 @@ from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.model import Floats, Mask, Rows
 
 OTHER = COMPONENTS.index("other")
+_NO_USE = 1e-9
+"""Utilisation below this is none: a ratio of two such numbers would be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,15 @@ def share_ratios(held: Holdings) -> Floats:
     holders = np.bincount(of[live], minlength=partitions)
     told = live & ~np.isnan(held.share_utilization)
     reporting = np.bincount(of[told], minlength=partitions)
-    used = np.bincount(of[told], np.maximum(held.share_utilization[told], 0.0), partitions)
-    by_use = (reporting == holders) & (used > 0)
-    ratio = np.zeros(len(of))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        equal = part[of] / holders[of]
-        weighted = part[of] * np.maximum(held.share_utilization, 0.0) / used[of]
-    ratio[live] = np.where(by_use[of], weighted, equal)[live]
+    use = np.where(told, np.maximum(held.share_utilization, 0.0), 0.0)
+    used = np.bincount(of, use, partitions)
+    by_use = (reporting == holders) & (used > _NO_USE)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
+        within = np.where(by_use[of], use / used[of], 1.0 / holders[of])
+        ratio = np.where(live, part[of] * within, 0.0)
+    of_device = held.partition_device[of]
+    claimed = np.bincount(of_device, ratio, len(held.device_whole))
+    ratio = ratio / np.maximum(claimed, 1.0)[of_device]  # whatever an exporter says, no device is held twice
     return ratio
 
 
@@ -68,15 +72,15 @@ def _partition_ratios(held: Holdings) -> Floats:
     # Only held parts compete for the device: a row for the whole beside its parts (Furiosa) holds nothing.
     claimed = np.bincount(device[cut & share_live_of], size[cut & share_live_of], devices)
     whole = np.maximum(whole, claimed)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
         ratio = np.where(cut, size / whole[device], 0.0)
         told = cut & ~np.isnan(held.partition_activity)
         complete = np.bincount(device[told], minlength=devices) == np.bincount(device[cut], minlength=devices)
         work = np.where(told, size * np.clip(held.partition_activity, 0.0, 1.0), 0.0)
         done = np.bincount(device, work, devices)
         active = np.minimum(done / whole, 1.0)
-        lively = told & complete[device] & (done[device] > 0)
-        weighted = (1 - active[device]) * ratio + active[device] * work / done[device]
+        lively = told & complete[device] & (done[device] > _NO_USE)
+        weighted = (1 - active[device]) * ratio + active[device] * (work / done[device])
     ratio = np.where(lively, weighted, ratio)
     uncut = held.partition_live & (size == 0) & ~is_cut[device]
     return np.where(uncut, 1.0, ratio)
@@ -93,7 +97,7 @@ def scale_to_node(pod_watts: Floats, pod_node: Rows, node_watts: Floats) -> tupl
     claimed = np.bincount(pod_node[known], pod_watts[known], nodes)
     claims = np.bincount(pod_node[known], minlength=nodes) > 0
     node_watts = np.where(np.isnan(node_watts) & claims, claimed, node_watts)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
         over = claims & (claimed > node_watts)
         factor = np.where(over, node_watts / claimed, 1.0)
     beyond_rounding = over & (claimed > node_watts * (1 + 1e-9))
@@ -130,8 +134,8 @@ def _give(pod_watts: Floats, rest: Floats, weights: Floats, pod_node: Rows) -> N
     """Hand out one component's remainder in place; nobody holds any of it: it stays where it is."""
     held = np.bincount(pod_node, weights, len(rest))
     giving = (held > 0) & ~np.isnan(rest) & (rest != 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gain = np.where(giving[pod_node] & (weights > 0), rest[pod_node] * weights / held[pod_node], 0.0)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
+        gain = np.where(giving[pod_node] & (weights > 0), rest[pod_node] * (weights / held[pod_node]), 0.0)
     gets = gain != 0
     pod_watts[gets] = np.nan_to_num(pod_watts[gets]) + gain[gets]
     rest[giving] = 0.0

@@ -93,6 +93,7 @@ set_working_mc 0x20
     addr 127.0.0.1 {port}
     priv_limit admin
 {allowed}
+    guid 6b636c6f756400000000000000000001
   endlan
   user 2 true "{USER}" "{PASSWORD}" admin 10 none md2 md5 straight
 loadlib "{module}" "{watts_file}"

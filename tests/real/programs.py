@@ -95,6 +95,9 @@ def start(
         wait_until(lambda: process.poll() is not None or ready(), f"{name} is ready", START_SECONDS, program)
         assert process.poll() is None, f"{name} ended with {process.returncode}:\n{program.tail()}"
         yield program
+    except BaseException as error:
+        error.add_note(f"log of {name}:\n{program.tail()}")
+        raise
     finally:
         _running.remove(program)
         _stop(process)

@@ -1,0 +1,104 @@
+"""The doors of the house: who may import whom. A new door is a change of plan and is made here, with a reason."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "kcloud_exporter"
+FOUNDATION = {"model", "readings", "units", "catalogue", "errors"}
+"""`readings` holds the nouns that normalise hands to derive, so that neither needs to know the other."""
+
+DOORS: dict[str, set[str]] = {
+    "model": {"errors"},
+    "readings": {"model"},
+    "units": set(),
+    "catalogue": set(),
+    "errors": set(),
+    "logs": set(),
+    "options": set(),
+    "telemetry": {"catalogue"},
+    "snapshot": {"model"},
+    "config": FOUNDATION,
+    "vendors": FOUNDATION,
+    "sources": FOUNDATION | {"config", "telemetry"},
+    "normalise": FOUNDATION | {"vendors"},
+    "derive": FOUNDATION,
+    "exposition": FOUNDATION | {"snapshot"},
+    "web": FOUNDATION | {"snapshot"},
+    "fleet": FOUNDATION,
+    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "snapshot", "telemetry"},
+    "bench": FOUNDATION | {"sources", "normalise", "derive", "vendors", "exposition"},
+}
+"""Room → the rooms it may import. `bench` measures the data path, so it may walk all of it."""
+
+COMPOSERS = {"app", "cli", "__main__", "__init__"}
+PURE = ("normalise", "derive", "exposition/renderer.py")
+FORBIDDEN_TO_THE_PURE = {"asyncio", "time", "logging", "socket", "httpx", "aiohttp", "os", "random", "datetime"}
+OUTSIDE = {
+    "httpx": {"sources"},
+    "aiohttp": {"web", "fleet", "app"},
+    "apscheduler": {"app"},
+    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench"},
+}
+"""Libraries that belong to certain rooms only."""
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names of everything a module imports, at any depth of the code."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute, so that a door can be read"
+            module = node.module or ""
+            found.update({module} if module != "kcloud_exporter" else {f"{module}.{a.name}" for a in node.names})
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_uses_only_its_doors(path: Path) -> None:
+    room = room_of(path)
+    if room in COMPOSERS:
+        return
+    assert room in DOORS, f"{room} is not on the plan of the house"
+    ours = {name.split(".")[1] for name in imports_of(path) if name.startswith("kcloud_exporter.")}
+    strangers = ours - DOORS[room] - {room, "__version__"}
+    assert not strangers, f"{path.relative_to(PACKAGE)} opens a door to {strangers} that is not on the plan"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in modules() if str(p.relative_to(PACKAGE)).startswith(PURE)],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
+)
+def test_the_middle_is_pure(path: Path) -> None:
+    touched = {name.split(".")[0] for name in imports_of(path)} & FORBIDDEN_TO_THE_PURE
+    assert not touched, f"{path.relative_to(PACKAGE)} touches {touched}: no clock, no I/O, no logging in the middle"
+
+
+@pytest.mark.parametrize("library", OUTSIDE)
+def test_a_library_stays_in_its_room(library: str) -> None:
+    users = {room_of(p) for p in modules() if any(n.split(".")[0] == library for n in imports_of(p))}
+    assert users <= OUTSIDE[library], f"{library} is used in {users - OUTSIDE[library]}"
+
+
+def test_files_stay_small() -> None:
+    long = {
+        str(p.relative_to(PACKAGE)): n
+        for p in modules()
+        if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert not long, f"files over 400 lines must argue for it: {long}"
