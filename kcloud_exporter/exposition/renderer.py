@@ -5,6 +5,7 @@ The text is the same in both formats but for the header lines: TYPE names of cou
 
 from __future__ import annotations
 
+import re
 from itertools import compress
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,15 @@ from kcloud_exporter.catalogue import FAMILIES, Family, Level, cluster_info
 from kcloud_exporter.model import Keys, Snapshot, Table
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+_SPECIAL = re.compile(r'[\\"\n]|[^\x00-\x7f]')
 _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 
 
 def escape(value: str) -> str:
-    """A label value as it stands between quotes; lone surrogates, which are no UTF-8, become U+FFFD."""
-    return value.translate(_ESCAPES).encode("utf-8", "replace").decode() if value else value
+    """A label value as it stands between quotes; lone surrogates, which are no UTF-8, become `?`."""
+    if not _SPECIAL.search(value):
+        return value
+    return value.translate(_ESCAPES).encode("utf-8", "replace").decode()
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:
@@ -92,33 +96,29 @@ class Renderer:
 
 
 class Section:
-    """One family of one page: the finished lines by cluster ("" = no single cluster)."""
+    """One family of one page: the finished lines by cluster ("" = what belongs to no single cluster)."""
 
     __slots__ = ("family", "parts", "series")
 
     def __init__(self, family: Family, parts: dict[str, bytes], series: int) -> None:
         self.family, self.parts, self.series = family, parts, series
 
+    def of(self, clusters: frozenset[str]) -> list[bytes]:
+        """The lines of some clusters, and those that belong to none."""
+        return [text for scope, text in self.parts.items() if not scope or scope in clusters]
+
+
+def wanted(section: Section, levels: frozenset[Level], clusters: frozenset[str]) -> bool:
+    """Whether a narrowed page shows a family.
+
+    A page narrowed to clusters leaves the sites out unless they are asked for: where one job is split by
+    cluster, every part would carry them and a sum over the jobs would count them several times.
+    """
+    if levels:
+        return section.family.level in levels
+    return not clusters or section.family.level != "site"
+
 
 def families_of(snapshot: Snapshot) -> list[Family]:
     """The families that a snapshot can show; `kcloud_cluster_info` has the labels its tables were built with."""
     return [*FAMILIES.values(), cluster_info(snapshot.cluster_labels)]
-
-
-def compose(
-    sections: list[Section],
-    *,
-    openmetrics: bool,
-    levels: frozenset[Level] = frozenset(),
-    clusters: frozenset[str] = frozenset(),
-) -> bytes:
-    """The page, narrowed to some levels and clusters when asked; without the closing `# EOF`."""
-    out: list[bytes] = []
-    for section in sections:
-        if levels and section.family.level not in levels:
-            continue
-        parts = [text for scope, text in section.parts.items() if not clusters or not scope or scope in clusters]
-        if parts:
-            out.append(header(section.family, openmetrics=openmetrics))
-            out.extend(parts)
-    return b"".join(out)

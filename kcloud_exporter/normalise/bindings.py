@@ -111,9 +111,7 @@ class Binding:
             self._unique_at = len(self.slots)
         return self._unique
 
-    def _rates(
-        self, value: Floats, times: Floats, sel: Mask, rejected: list[tuple[RejectReason, Rows]]
-    ) -> Floats:
+    def _rates(self, value: Floats, times: Floats, sel: Mask, rejected: list[tuple[RejectReason, Rows]]) -> Floats:
         """Counters → watts: Δvalue/Δtime since the last sample that was another one; NaN when unknown.
 
         A counter that fell was reset (then what it shows now came since) or wrapped (then how far is unknown,
@@ -174,9 +172,7 @@ class Binding:
             rejected.append(("duplicate", rows[order][again]))
 
 
-def count_by_source(
-    rejected: list[tuple[RejectReason, Rows]], row_source: Rows
-) -> Counter[tuple[int, RejectReason]]:
+def count_by_source(rejected: list[tuple[RejectReason, Rows]], row_source: Rows) -> Counter[tuple[int, RejectReason]]:
     """(source number, reason) → how many rows, given the source number of each row."""
     counts: Counter[tuple[int, RejectReason]] = Counter()
     for reason, rows in rejected:

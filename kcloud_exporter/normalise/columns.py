@@ -65,9 +65,7 @@ class Column:
         slot = self._slots[key] = len(self._slots)
         return slot
 
-    def put(
-        self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool
-    ) -> None:
+    def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view
         if not unique:

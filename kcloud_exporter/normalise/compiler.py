@@ -58,7 +58,7 @@ class Compiler:
             labels = state.table.labels[row]
             name = labels["__name__"]
             target = -1
-            for table, rule in self._vendors.rules(name):
+            for table, rule, rank in self._vendors.rules(name):
                 if (rule.to in INVENTORIES) != inventory or not rule.matches(labels):
                     continue
                 if inventory:
@@ -66,7 +66,7 @@ class Compiler:
                     continue
                 if target < 0:
                     target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
-                self._bind(state, row, table, rule, labels, target)
+                self._bind(state, row, table, rule, rank, labels, target)
             if not inventory:
                 state.row_target.append(target)
 
@@ -90,7 +90,7 @@ class Compiler:
                 self.outdated |= self.names.learn_pod(node, address, name)
 
     def _bind(
-        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels, target: int
+        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, rank: int, labels: Labels, target: int
     ) -> None:
         quantity = QUANTITIES[rule.to]
         entity, part = self._entity(state, row, table, rule, labels, quantity.entity)
@@ -101,11 +101,10 @@ class Compiler:
             part = frozenset(labels.items())
         elif many:
             part = (name, *(labels.get(p, "") for p in rule.parts))
-        rank = table.precedence * 1000 + table.series.index(rule) * 10 + rule.from_.index(name)
         if rule.meter:
             if rule.meter not in self._meters:
                 return
-            rank += self._meters.index(rule.meter) * 1_000_000
+            rank += self._meters.index(rule.meter) * 10_000_000
         column = self._columns[rule.to]
         origin = (table.vendor, rule.from_[0] if many else name)
         slot = column.slot(entity, rank, origin, part, COMBINE[rule.rows], target)

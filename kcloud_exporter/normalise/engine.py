@@ -67,8 +67,7 @@ class ClusterEngine:
     def _begin(self) -> None:
         self.entities = Entities()
         self.columns = {
-            name: Column(strict_sum=quantity.entity in ("node", "facility"))
-            for name, quantity in QUANTITIES.items()
+            name: Column(strict_sum=quantity.entity in ("node", "facility")) for name, quantity in QUANTITIES.items()
         }
         self._tables: dict[int, TableState] = {}
         self._retired: list[TableState] = []
@@ -200,9 +199,7 @@ class ClusterEngine:
                 self._inventory_at = now
         return rejections
 
-    def _withdraw_stale(
-        self, dense: Dense, group: list[Scrape], now: float
-    ) -> list[tuple[RejectReason, Rows]]:
+    def _withdraw_stale(self, dense: Dense, group: list[Scrape], now: float) -> list[tuple[RejectReason, Rows]]:
         """Drop samples that are too old, by the upstream's own clock: how far theirs is from ours is not asked.
 
         A sample is stale when it lags the newest of its answer by more than max_staleness, and all are when
@@ -243,9 +240,7 @@ class ClusterEngine:
             fresh: Mask | None = None
             if entity in ("pod", "share", "partition"):
                 fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
-            evaluated[name] = column.evaluate(
-                sizes[entity], now, self._max_staleness, self._forget_after, fresh
-            )
+            evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
         self._beyond_limit(evaluated)
         held = self._device_held.view
         recent = held >= now - self._max_staleness

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -199,18 +199,30 @@ class VendorTable(_Strict):
         return self
 
 
+class RankedRule(NamedTuple):
+    """A rule with its table, and its rank among all that tell the same quantity of the same thing: lower wins.
+
+    The table's precedence comes first, then the order of its lines, then the order of names in one line.
+    """
+
+    table: VendorTable
+    rule: SeriesRule
+    rank: int
+
+
 class VendorIndex:
     """All tables, by series name. `wanted(name)` is what a source asks before it parses a series' labels."""
 
     def __init__(self, tables: Iterable[VendorTable]) -> None:
         self.tables: dict[str, VendorTable] = {table.vendor: table for table in tables}
-        self._rules: dict[str, list[tuple[VendorTable, SeriesRule]]] = {}
+        self._rules: dict[str, list[RankedRule]] = {}
         for table in self.tables.values():
-            for rule in table.series:
-                for name in rule.from_:
-                    self._rules.setdefault(name, []).append((table, rule))
+            for at, rule in enumerate(table.series):
+                for nth, name in enumerate(rule.from_):
+                    rank = table.precedence * 10_000 + at * 100 + nth
+                    self._rules.setdefault(name, []).append(RankedRule(table, rule, rank))
 
-    def rules(self, name: str) -> list[tuple[VendorTable, SeriesRule]]:
+    def rules(self, name: str) -> list[RankedRule]:
         """The rules that name this series, in the order of the tables."""
         return self._rules.get(name, [])
 
@@ -222,7 +234,7 @@ class VendorIndex:
 
     def counters(self) -> frozenset[str]:
         """The names whose rows are counters: their samples need their own timestamps."""
-        return frozenset(n for n, found in self._rules.items() if any(rule.counter for _, rule in found))
+        return frozenset(n for n, found in self._rules.items() if any(ranked.rule.counter for ranked in found))
 
     def with_facility(self, meters: Mapping[str, list[tuple[dict[str, str], float, str]]]) -> VendorIndex:
         """This index plus the configured facility meters: series name → [(labels, scale, meter key)].

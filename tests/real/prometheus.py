@@ -39,9 +39,14 @@ class QueryServer:
         assert len(values) <= 1, f"{expression!r} gives {len(values)} series"
         return values[0] if values else None
 
-    def wait_for_targets(self, count: int) -> None:
-        """Until `count` targets have been scraped with success (`up` is 1)."""
-        wait_until(lambda: self.scalar("sum(up)") == count, f"{count} targets are up", 40.0, self.program)
+    def wait_for_all_targets(self) -> None:
+        """Until every configured target has been scraped with success."""
+
+        def all_up() -> bool:
+            targets = get(f"{self.url}/api/v1/targets?state=active").json()["data"]["activeTargets"]
+            return bool(targets) and all(target["health"] == "up" for target in targets)
+
+        wait_until(all_up, "every target is up", 40.0, self.program)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def test_prometheus_scrapes_itself_and_is_gone_afterwards(tmp_path: Path) -> Non
         target = page.removeprefix("http://").removesuffix("/metrics")
         config = {"scrape_configs": [scrape_config("node", target, scrape_interval="500ms")]}
         with prometheus(config, tmp_path) as server:
-            server.wait_for_targets(1)
+            server.wait_for_all_targets()
             assert server.query("up") == {frozenset({("job", "node"), ("instance", target)}): 1.0}
             assert server.scalar("node_uname_info") == 1.0
             pid = server.program.process.pid
@@ -41,7 +41,7 @@ def test_victoria_metrics_scrapes_and_answers_queries(tmp_path: Path) -> None:
         target = page.removeprefix("http://").removesuffix("/metrics")
         config = {"scrape_configs": [scrape_config("node", target, scrape_interval="1s")]}
         with victoria_metrics(config, tmp_path) as server:
-            server.wait_for_targets(1)
+            server.wait_for_all_targets()
 
 
 def test_a_program_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""The simulated world: who owns which hardware, and what it draws. Frozen; time comes in as an argument.
+
+Powers are signals in milliwatts. Nothing here knows how an exporter prints it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from kcloud_exporter.fleet.signals import Clock, Signal, highest, total
+
+Kind: TypeAlias = Literal["gpu", "npu"]
+Maker: TypeAlias = Literal["nvidia", "furiosa", "rebellions"]
+Sharing: TypeAlias = Literal["whole", "mig", "time_sliced", "cores"]
+CpuMeter: TypeAlias = Literal["kepler", "kepler_legacy", "rapl"]
+DcgmLayout: TypeAlias = Literal["4.x", "hostname", "3.3.5", "1.x"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pod:
+    """One running pod; `cpu` and `memory` are the active package and dram power it causes (mW)."""
+
+    namespace: str
+    name: str
+    container: str
+    uid: str
+    cpu: Signal
+    memory: Signal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A part of an accelerator that is handed out: `weight` of the accelerator's `whole`."""
+
+    weight: int
+    pod: Pod | None = None
+    profile: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accelerator:
+    """One physical device. `parts` need not add up to `whole`: what is missing was never handed out."""
+
+    uuid: str
+    index: int
+    kind: Kind
+    vendor: Maker
+    model: str
+    full_watts: int
+    memory_mib: int
+    sharing: Sharing
+    whole: int
+    parts: tuple[Part, ...]
+    power: Signal
+    load: Signal
+    memory_used: Signal
+
+    @property
+    def held(self) -> tuple[Part, ...]:
+        """The parts that belong to a pod."""
+        return tuple(part for part in self.parts if part.pod)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One server. `cpu` and `memory` are RAPL package and dram; `wall` is whole watts (in mW), or nothing."""
+
+    name: str
+    address: str
+    bmc_address: str
+    system_uuid: str
+    exporters: tuple[str, ...]
+    cpu_meter: CpuMeter
+    pods: tuple[Pod, ...]
+    accelerators: tuple[Accelerator, ...]
+    cpu_idle: Signal
+    memory_idle: Signal
+    cpu_system: Signal
+    memory_system: Signal
+    wall: Signal | None
+    dcgm_layout: DcgmLayout = "4.x"
+    rebellions_names: Literal["legacy", "new"] = "legacy"
+    kepler_gpu: bool = False
+    psys: bool = False
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that all signals of this node share."""
+        return self.cpu_idle.clock
+
+    @property
+    def cpu_active(self) -> Signal:
+        """Package power caused by running processes: pods and the system's own."""
+        return total(self.clock, self.cpu_system, *(pod.cpu for pod in self.pods))
+
+    @property
+    def memory_active(self) -> Signal:
+        """Dram power caused by running processes: pods and the system's own."""
+        return total(self.clock, self.memory_system, *(pod.memory for pod in self.pods))
+
+    @property
+    def cpu(self) -> Signal:
+        """RAPL package, all sockets."""
+        return self.cpu_idle + self.cpu_active
+
+    @property
+    def memory(self) -> Signal:
+        """RAPL dram, all sockets."""
+        return self.memory_idle + self.memory_active
+
+    @property
+    def measured(self) -> Signal:
+        """The sum of what component meters see."""
+        return total(self.clock, self.cpu, self.memory, *(device.power for device in self.accelerators))
+
+    @property
+    def it_power(self) -> Signal:
+        """What this server counts as IT load: the wall, or what is measured when nobody measures the wall."""
+        return highest(self.wall, self.measured) if self.wall else self.measured
+
+    def own(self, vendor: Maker) -> tuple[Accelerator, ...]:
+        """The devices of one maker."""
+        return tuple(device for device in self.accelerators if device.vendor == vendor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cluster:
+    """One Kubernetes cluster. `state_node` runs kube-state-metrics."""
+
+    name: str
+    site: str
+    nodes: tuple[Node, ...]
+    state_node: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """One place with one rack PDU, scraped by one of its clusters. `facility` counts hundredths of a kW."""
+
+    name: str
+    pdu_name: str
+    pdu_address: str
+    pdu_cluster: str
+    facility: Signal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """Everything, at all times."""
+
+    clock: Clock
+    clusters: tuple[Cluster, ...]
+    sites: tuple[Site, ...]
+
+    def cluster(self, name: str) -> Cluster:
+        """The cluster of that name. Raises KeyError."""
+        for cluster in self.clusters:
+            if cluster.name == name:
+                return cluster
+        raise KeyError(name)
+
+    def node(self, cluster: str, name: str) -> Node:
+        """The node of that name in that cluster. Raises KeyError."""
+        for node in self.cluster(cluster).nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"{cluster}/{name}")
+
+    def site(self, pdu_name: str) -> Site:
+        """The site whose PDU has that name. Raises KeyError."""
+        for site in self.sites:
+            if site.pdu_name == pdu_name:
+                return site
+        raise KeyError(pdu_name)

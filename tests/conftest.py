@@ -1,0 +1,11 @@
+"""Settings for all tests: hypothesis has no deadline, because a busy machine is no defect."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("workstation", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "workstation")

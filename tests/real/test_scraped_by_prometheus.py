@@ -1,0 +1,75 @@
+"""A real Prometheus scrapes kcloud-exporter often: nothing fails, doubles or moves backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kcloud_exporter.fleet import Fleet
+from tests.real.kcloud import KcloudExporter, kcloud_exporter
+from tests.real.page import parse_page, total
+from tests.real.programs import get, wait_until
+from tests.real.prometheus import QueryServer, prometheus, scrape_config
+
+pytestmark = pytest.mark.real
+
+SCRAPES = 50
+OWN_SERIES = "up|scrape_.*"  # those that Prometheus itself adds to a job
+
+
+@pytest.fixture(scope="module")
+def exporter(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KcloudExporter]:
+    """kcloud-exporter over direct scrapes, with short cycles so that values change between the scrapes."""
+    config = fleet.kcloud_config("exporter", interval="1s")
+    with kcloud_exporter(config, tmp_path_factory.mktemp("scraped")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(exporter: KcloudExporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServer]:
+    """A Prometheus that has scraped the page SCRAPES times."""
+    job = scrape_config("kcloud", exporter.address, scrape_interval="300ms", honor_labels=True)
+    with prometheus({"scrape_configs": [job]}, tmp_path_factory.mktemp("scraper")) as prom:
+        scrapes = 'count_over_time(up{job="kcloud"}[5m])'
+        wait_until(lambda: (prom.scalar(scrapes) or 0) >= SCRAPES, f"{SCRAPES} scrapes", 60.0, exporter.program)
+        yield prom
+
+
+def test_every_scrape_succeeded(server: QueryServer) -> None:
+    assert server.scalar('min_over_time(up{job="kcloud"}[5m])') == 1.0
+
+
+def test_page_has_no_duplicates(exporter: KcloudExporter) -> None:
+    assert len(exporter.page()) > 1000
+
+
+def test_every_sample_of_the_page_is_stored(server: QueryServer, exporter: KcloudExporter) -> None:
+    stored = f'count({{job="kcloud",__name__!~"{OWN_SERIES}"}})'
+
+    def all_stored() -> bool:
+        scraped = server.scalar('scrape_samples_scraped{job="kcloud"}')
+        return scraped == server.scalar(stored) == len(exporter.page())
+
+    # A series that appears between the three looks is no loss, so look until nothing appears.
+    wait_until(all_stored, "page = scraped = stored", 20.0)
+
+
+@pytest.mark.parametrize("refusal", ["sample_out_of_bounds", "sample_out_of_order", "sample_duplicate_timestamp"])
+def test_prometheus_refused_no_sample(refusal: str, server: QueryServer) -> None:
+    own = parse_page(get(f"{server.url}/metrics").text)
+    assert total(own, f"prometheus_target_scrapes_{refusal}_total") == 0.0
+    assert ("prometheus_target_scrapes_" + refusal + "_total", frozenset()) in own
+
+
+def test_honor_labels_keeps_the_labels_of_the_page(server: QueryServer) -> None:
+    assert server.query('{job="kcloud",exported_pod!=""}') == {}
+    clusters = {dict(labels)["cluster"] for labels in server.query("sum by (cluster) (kcloud_cluster_power_watts)")}
+    assert clusters == {"seoul-a", "seoul-b", "busan-a"}
+
+
+def test_energy_counters_never_fall(server: QueryServer) -> None:
+    energy = '{__name__=~"kcloud_.*_joules_total"}'
+    resets = f"max(resets({energy}[5m]))"
+    assert server.scalar(f"count({energy})")
+    assert server.scalar(resets) == 0.0
