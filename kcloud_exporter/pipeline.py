@@ -1,4 +1,4 @@
-"""Pipeline: tick(now) gathers all sources, does the books of each cluster, and publishes one snapshot.
+"""Pipeline: one tick gathers all sources, does the books of each cluster, and makes one snapshot.
 
 The only room that knows sources, normalise and derive at once. A failed source is data; a defect in one
 cluster's books costs that cluster its cycle and nobody else's.
@@ -23,7 +23,6 @@ from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
 from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, Snapshot, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
-from kcloud_exporter.snapshot import SnapshotStore
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import VendorIndex
@@ -176,12 +175,11 @@ class Pipeline:
         config: Config,
         vendors: VendorIndex,
         sources: Sequence[Source],
-        store: SnapshotStore,
         telemetry: Telemetry,
         *,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.config, self._sources, self._store, self._telemetry = config, list(sources), store, telemetry
+        self.config, self._sources, self._telemetry = config, list(sources), telemetry
         self._wall = wall
         self._cycle = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors) for c in config.clusters}
@@ -190,13 +188,12 @@ class Pipeline:
         self._books_at: dict[str, float] = {}
 
     async def tick(self) -> Snapshot:
-        """Gather, do the books off the event loop, publish. Never raises for a failed source."""
+        """Gather, then do the books off the event loop. Never raises for a failed source."""
         now = self._wall()
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
         with self._telemetry.stage("derive"):
             snapshot = await asyncio.to_thread(self._derive, outcomes, now)
-        self._store.publish(snapshot)
         self._cycle += 1
         if self._cycle % COMPACT_EVERY == 0:
             self._compact()
@@ -284,7 +281,36 @@ class Pipeline:
             if replaced:
                 self.clusters[source.cluster].retire(replaced)
 
+    def continue_from(self, earlier: Pipeline) -> None:
+        """Take over sources and state of every cluster whose configuration is the same as before."""
+        self._cycle = earlier._cycle
+        if _common(self.config) != _common(earlier.config):
+            return
+        for name, cluster in self.clusters.items():
+            before = earlier.clusters.get(name)
+            same = before is not None and before.cluster == cluster.cluster
+            if not same or facility_meters(self.config, name) != facility_meters(earlier.config, name):
+                continue
+            self.clusters[name] = before
+            before.config = self.config
+            self._sources = [s for s in self._sources if s.cluster != name]
+            self._sources += [s for s in earlier._sources if s.cluster == name]
+            for books, of in ((self._books, earlier._books), (self._books_at, earlier._books_at)):
+                if name in of:
+                    books[name] = of[name]  # type: ignore[index, assignment]
+
+    async def close_what_is_not_in(self, successor: Pipeline) -> None:
+        """Close the sources that a reload has left behind."""
+        for source in self._sources:
+            if source not in successor._sources:
+                await source.close()
+
     async def close(self) -> None:
         """Close the connections of all sources."""
         for source in self._sources:
             await source.close()
+
+
+def _common(config: Config) -> tuple[object, ...]:
+    """What concerns every cluster: a change of it begins all clusters anew."""
+    return config.global_, config.limits, config.ledger, config.vendors_dir

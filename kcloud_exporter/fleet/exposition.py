@@ -42,22 +42,13 @@ def go_float(value: float) -> str:
     """`strconv.FormatFloat(value, 'g', -1, 64)`, with the names the text format has for NaN and infinities."""
     if math.isnan(value):
         return "NaN"
+    value = float(value)
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    magnitude = abs(value)
-    if magnitude and not 1e-4 <= magnitude < 1e21:
-        return _exponent(value)
-    if magnitude >= 1e6 and len(text := _exponent(value).partition("e")[0].replace(".", "").lstrip("-")) <= 21:
-        # 'g' with the shortest precision turns to an exponent from 1e21 in %v, but from 1e6 here unless
-        # every digit of the integer part is needed; client_golang prints 1.6877882368e+10
-        return _exponent(value) if text else str(value)
-    text = repr(value)
-    return text.removesuffix(".0")
-
-
-def _exponent(value: float) -> str:
-    digits = repr(value).lstrip("-").partition("e")[0].replace(".", "").strip("0")
-    return f"{value:.{max(len(digits) - 1, 0)}e}"
+    if value and not 1e-4 <= abs(value) < 1e6:
+        digits = repr(value).lstrip("-").partition("e")[0].replace(".", "").strip("0")
+        return f"{value:.{len(digits) - 1}e}"
+    return repr(value).removesuffix(".0")
 
 
 def c_double(value: float) -> str:
@@ -99,15 +90,15 @@ def to_openmetrics(text: str) -> str:
     A counter must be called `_total` there: one that is not becomes `unknown`, which is what a careful
     exporter does rather than rename its series.
     """
-    lines: list[str] = []
-    for line in text.splitlines():
+    lines = text.splitlines()
+    kinds = {name: kind for _, _, name, kind in (x.split(" ", 3) for x in lines if x.startswith("# TYPE "))}
+    for at, line in enumerate(lines):
         if not line.startswith("# "):
-            lines.append(line)
             continue
         _, word, name, rest = line.split(" ", 3)
-        name = name.removesuffix("_total")
+        counter = kinds[name] == "counter"
+        shown = name.removesuffix("_total") if counter else name
         if word == "TYPE":
-            is_total = f"{name}_total" in line
-            rest = "unknown" if rest == "untyped" or (rest == "counter" and not is_total) else rest
-        lines.append(f"# {word} {name} {rest}")
+            rest = "unknown" if rest == "untyped" or (counter and shown == name) else rest
+        lines[at] = f"# {word} {shown} {rest}"
     return "\n".join([*lines, "# EOF", ""])

@@ -1,0 +1,70 @@
+"""Every simulated exporter by its name, so that a page can be had with or without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from kcloud_exporter.fleet.dcgm import render_dcgm
+from kcloud_exporter.fleet.furiosa import render_furiosa
+from kcloud_exporter.fleet.ipmi import render_ipmi
+from kcloud_exporter.fleet.kepler import render_kepler
+from kcloud_exporter.fleet.kepler_legacy import render_kepler_legacy
+from kcloud_exporter.fleet.kube_state import render_kube_state_metrics
+from kcloud_exporter.fleet.node_exporter import render_node_exporter
+from kcloud_exporter.fleet.pdu import render_pdu
+from kcloud_exporter.fleet.rebellions import render_rebellions
+from kcloud_exporter.fleet.world import World
+
+Renderer: TypeAlias = Callable[[World, str, str, float], str]
+
+RENDERERS: Final[Mapping[str, Renderer]] = {
+    "dcgm": render_dcgm,
+    "furiosa": render_furiosa,
+    "ipmi": render_ipmi,
+    "kepler": render_kepler,
+    "kepler_legacy": render_kepler_legacy,
+    "kube_state_metrics": render_kube_state_metrics,
+    "node_exporter": render_node_exporter,
+    "pdu": render_pdu,
+    "rebellions": render_rebellions,
+}
+PORTS: Final[Mapping[str, int]] = {  # where each listens by default
+    "dcgm": 9400,
+    "furiosa": 6254,
+    "ipmi": 9290,
+    "kepler": 28282,
+    "kepler_legacy": 9102,
+    "kube_state_metrics": 8080,
+    "node_exporter": 9100,
+    "pdu": 9116,
+    "rebellions": 9090,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One exporter of a world and the loopback address it lives at."""
+
+    cluster: str
+    node: str
+    vendor: str
+    address: str
+
+
+def places(world: World) -> Iterator[Place]:
+    """Every exporter, in the order of the world. An IPMI exporter stands for its BMC, with the BMC's address."""
+    for cluster in world.clusters:
+        for node in cluster.nodes:
+            for vendor in node.exporters:
+                address = node.bmc_address if vendor == "ipmi" else node.address
+                yield Place(cluster.name, node.name, vendor, address)
+        for site in world.sites:
+            if site.pdu_cluster == cluster.name:
+                yield Place(cluster.name, site.pdu_name, "pdu", site.pdu_address)
+
+
+def render(world: World, place: Place, at: float) -> str:
+    """The page (text format 0.0.4) of one exporter at one time (Unix seconds)."""
+    return RENDERERS[place.vendor](world, place.cluster, place.node, at)
