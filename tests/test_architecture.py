@@ -41,7 +41,7 @@ OUTSIDE = {
     "httpx": {"sources"},
     "aiohttp": {"web", "fleet", "app"},
     "apscheduler": {"app"},
-    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench"},
+    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet"},
 }
 """Libraries that belong to certain rooms only."""
 

@@ -53,15 +53,9 @@ def _families(node: Node, at: float) -> Iterator[Family]:
     yield go_family("furiosa_npu_alive", "gauge", "The liveness of NPU device", alive)
     yield go_family("furiosa_npu_hw_power", "gauge", "The current power of NPU device", power)
     yield go_family("furiosa_npu_hw_temperature", "gauge", "The current temperature of NPU device", celsius)
-    yield go_family(
-        "furiosa_npu_core_utilization", "gauge", "The current core utilization of NPU device", usage
-    )
-    yield go_family(
-        "furiosa_npu_core_frequency", "gauge", "The current core frequency of NPU device (MHz)", clock
-    )
-    yield go_family(
-        "furiosa_npu_total_cycle_count", "counter", "The current total cycle count of NPU device", cycles
-    )
+    yield go_family("furiosa_npu_core_utilization", "gauge", "The current core utilization of NPU device", usage)
+    yield go_family("furiosa_npu_core_frequency", "gauge", "The current core frequency of NPU device (MHz)", clock)
+    yield go_family("furiosa_npu_total_cycle_count", "counter", "The current total cycle count of NPU device", cycles)
     yield go_family(
         "furiosa_npu_task_execution_cycle", "counter", "The current task execution cycle of NPU device", executed
     )

@@ -10,9 +10,7 @@ def process_families(go_version: str, start: float) -> list[Family]:
     return [
         go_family("go_goroutines", "gauge", "Number of goroutines that currently exist.", [({}, 23)]),
         go_family("go_info", "gauge", "Information about the Go environment.", [({"version": go_version}, 1)]),
-        go_family(
-            "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [({}, 41_943_040)]
-        ),
+        go_family("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [({}, 41_943_040)]),
         go_family(
             "process_start_time_seconds",
             "gauge",

@@ -14,6 +14,7 @@ import numpy as np
 
 from kcloud_exporter.fleet.signals import Clock, Ints, Profile, Signal, load, scaled, total
 from kcloud_exporter.fleet.world import (
+    PDU_WATTS,
     Accelerator,
     CpuMeter,
     DcgmLayout,
@@ -48,7 +49,6 @@ RNGD = Model("rngd", "npu", "furiosa", 38, 180, 49152, cores=8)
 ATOM = Model("RBLN-CA25", "npu", "rebellions", 31, 150, 16096)
 
 MIG_SLICES = 7
-HUNDREDTH_OF_KW = 10_000  # mW
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,5 +217,5 @@ def site(draft: Draft, name: str, cluster: str, number: int, nodes: Iterable[Nod
         pdu_name=f"pdu-{name}",
         pdu_address=draft.address(number),
         pdu_cluster=cluster,
-        facility=Signal(draft.clock, np.rint(facility / HUNDREDTH_OF_KW).astype(np.int64)),
+        facility=Signal(draft.clock, np.rint(facility / (PDU_WATTS * 1000)).astype(np.int64)),
     )

@@ -43,9 +43,7 @@ def _families(node: Node, at: float) -> list[Family]:
         ),
         go_family("ipmi_chassis_power_state", "gauge", "Current power state (1=on, 0=off).", [({}, 1)]),
         *_sensors("current", "amperes", "Current", "Amperes", [("7", "PSU1 Current", round(first / 230, 1))]),
-        go_family(
-            "ipmi_dcmi_power_consumption_watts", "gauge", "Current power consumption in Watts.", [({}, wall)]
-        ),
+        go_family("ipmi_dcmi_power_consumption_watts", "gauge", "Current power consumption in Watts.", [({}, wall)]),
         *_sensors(
             "fan_speed", "rpm", "Fan speed", "rotations per minute", [("4", "FAN1", fan), ("5", "FAN2", fan + 100)]
         ),
@@ -95,14 +93,10 @@ def _families(node: Node, at: float) -> list[Family]:
     ]
 
 
-def _sensors(
-    name: str, unit: str, said: str, unit_said: str, readings: list[tuple[str, str, float]]
-) -> list[Family]:
+def _sensors(name: str, unit: str, said: str, unit_said: str, readings: list[tuple[str, str, float]]) -> list[Family]:
     reading = f"{said} in {unit_said}." if name == "fan_speed" else f"{said} reading in {unit_said}."
     return [
-        go_family(
-            f"ipmi_{name}_{unit}", "gauge", reading, [({"id": i, "name": label}, v) for i, label, v in readings]
-        ),
+        go_family(f"ipmi_{name}_{unit}", "gauge", reading, [({"id": i, "name": label}, v) for i, label, v in readings]),
         go_family(
             f"ipmi_{name}_state",
             "gauge",

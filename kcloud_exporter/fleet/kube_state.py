@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Final
 
@@ -125,7 +126,7 @@ def _pods(cluster: Cluster) -> Iterator[tuple[Node, str, str, str, str]]:
         for vendor in node.exporters:
             own = own_pod(cluster.name, node.name, vendor)
             if own:
-                yield node, own[0], own[1], f"{node.system_uuid[:-4]}{len(own[1]):04d}", "Running"
+                yield node, own[0], own[1], str(uuid.uuid5(uuid.UUID(node.system_uuid), own[1])), "Running"
     first = cluster.nodes[0]
     yield first, "batch", "nightly-report-29384710-x2lqv", "0b8e1e52-93a5-4c0c-8f7e-5f1a2f5b9a10", "Succeeded"
 

@@ -111,9 +111,7 @@ def _rapl(node: Node, at: float) -> Iterator[Family]:
 
 
 def _zone(zone: str, rows: list[tuple[dict[str, str], float]]) -> Family:
-    return go_family(
-        f"node_rapl_{zone}_joules_total", "counter", f"Current RAPL {zone} value in joules", rows
-    )
+    return go_family(f"node_rapl_{zone}_joules_total", "counter", f"Current RAPL {zone} value in joules", rows)
 
 
 def _by_socket(signal: Signal, at: float) -> tuple[float, float]:

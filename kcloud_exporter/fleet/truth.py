@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
-from kcloud_exporter.fleet.world import Accelerator, Cluster, Node, Pod, Site, World
+from kcloud_exporter.fleet.world import PDU_WATTS, Accelerator, Cluster, Node, Pod, Site, World
 
 Power = dict[str, float]
-
-PDU_WATTS: Final = 10  # a rack PDU counts hundredths of a kilowatt
 
 
 def truth(world: World, at: float) -> dict[str, Any]:

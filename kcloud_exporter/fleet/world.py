@@ -6,7 +6,7 @@ Powers are signals in milliwatts. Nothing here knows how an exporter prints it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from kcloud_exporter.fleet.signals import Clock, Signal, highest, total
 
@@ -15,6 +15,8 @@ Maker: TypeAlias = Literal["nvidia", "furiosa", "rebellions"]
 Sharing: TypeAlias = Literal["whole", "mig", "time_sliced", "cores"]
 CpuMeter: TypeAlias = Literal["kepler", "kepler_legacy", "rapl"]
 DcgmLayout: TypeAlias = Literal["4.x", "hostname", "3.3.5", "1.x"]
+
+PDU_WATTS: Final = 10  # a rack PDU counts hundredths of a kilowatt
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,8 @@ import pytest
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 40
+# Debian keeps FreeIPMI's tools in sbin, which is not on an ordinary user's path.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 _running: list[Program] = []
 
@@ -56,15 +58,15 @@ def require(*names: str) -> str:
 
     A missing one skips the test on a workstation and fails it where CI=true: there, nothing is skipped.
     """
-    missing = [name for name in names if shutil.which(name) is None]
-    if missing:
+    paths = {name: shutil.which(name, path=SEARCH_PATH) for name in names}
+    if missing := [name for name, path in paths.items() if path is None]:
         reason = f"{', '.join(missing)} missing: install with `make test`"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    path = shutil.which(names[0])
-    assert path is not None
-    return path
+    first = paths[names[0]]
+    assert first is not None
+    return first
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -85,6 +87,7 @@ def start(
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
             cwd=cwd or folder,
+            env=os.environ | {"PATH": SEARCH_PATH},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from typing import Any, Literal
 
 from kcloud_exporter.fleet import Fleet, FleetSpec
 
@@ -42,3 +43,13 @@ def simulated_fleet(spec: FleetSpec) -> Iterator[Fleet]:
         with contextlib.suppress(RuntimeError):  # the loop is closed when the start failed
             loop.call_soon_threadsafe(finished.set)
         thread.join(START_SECONDS)
+
+
+def config_of(
+    fleet: Fleet, method: Literal["query", "federate"], urls: Mapping[str, str], interval: str
+) -> dict[str, Any]:
+    """A kcloud-exporter configuration for the clusters of `urls` alone, without sites."""
+    every = {exporter.cluster: "http://127.0.0.1:1" for exporter in fleet.exporters} | dict(urls)
+    config = fleet.kcloud_config(method, every, interval)
+    clusters = [cluster for cluster in config["clusters"] if cluster["name"] in urls]
+    return {**{key: value for key, value in config.items() if key != "sites"}, "clusters": clusters}

@@ -13,6 +13,7 @@ from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.page import Page, select, total
 from tests.real.programs import wait_until
 from tests.real.prometheus import QueryServer, prometheus
+from tests.real.simulated_fleet import config_of
 
 pytestmark = pytest.mark.real
 
@@ -41,9 +42,7 @@ def setting(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         }
         for server in servers.values():
             server.wait_for_all_targets()
-        config = fleet.kcloud_config("query", {name: s.url for name, s in servers.items()}, interval="1s")
-        config["clusters"] = [c for c in config["clusters"] if c["name"] in servers]
-        config.pop("sites", None)
+        config = config_of(fleet, "query", {name: s.url for name, s in servers.items()}, interval="1s")
         config["global"] = {"interval": "1s", "timeout": "900ms", "max_staleness": f"{MAX_STALENESS:.0f}s"}
         exporter = stack.enter_context(kcloud_exporter(config, folder))
         yield Setting(exporter, servers[FROZEN])

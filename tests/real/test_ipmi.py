@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,14 +81,11 @@ def _values(chain: Chain, family: str, sensor: str = "") -> list[float]:
 
 
 def test_wall_power_is_what_dcmi_reports_and_follows_it(chain: Chain) -> None:
+    shown = "kcloud_node_wall_power_watts"
     for watts in (412, 505):
         chain.bmc.set_watts(watts)
-        wait_until(
-            lambda watts=watts: _values(chain, "kcloud_node_wall_power_watts") == [watts],
-            f"wall power {watts} W",
-            20.0,
-            chain.exporter.program,
-        )
+        reported = functools.partial(lambda want: _values(chain, shown) == [want], watts)
+        wait_until(reported, f"wall power {watts} W", 20.0, chain.exporter.program)
 
 
 @pytest.mark.parametrize(

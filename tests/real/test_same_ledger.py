@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
 import pytest
 
@@ -14,11 +14,12 @@ from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.page import Page
 from tests.real.programs import wait_until
 from tests.real.prometheus import QueryServer, promtool_check_metrics, victoria_metrics
+from tests.real.simulated_fleet import config_of
 from tests.real.truth import disagreements, of_clusters, shown_ledger, true_ledger
 
 pytestmark = pytest.mark.real
 
-WAYS = ("exporter", "query", "federate")
+WAYS: Final[tuple[Literal["exporter", "query", "federate"], ...]] = ("exporter", "query", "federate")
 # Power from joule counters is as exact as the clock of a scrape: a few ms of jitter in a few seconds.
 COUNTED = 0.02
 TRUE, SAME = 1e-3, 1e-9
@@ -71,7 +72,7 @@ def test_victoria_metrics_is_as_good_a_source(fleet: Fleet, tmp_path: Path) -> N
     cluster = "seoul-a"
     with victoria_metrics(fleet.prometheus_config(cluster, scrape_interval="1s"), tmp_path) as server:
         server.wait_for_all_targets()
-        config = of_cluster(fleet.kcloud_config("query", {cluster: server.url}, interval="3s"), cluster)
+        config = config_of(fleet, "query", {cluster: server.url}, interval="3s")
         with kcloud_exporter(config, tmp_path) as aggregator:
             expected = of_clusters(true_ledger(fleet.truth()), [cluster])
             _wait_for_agreement(aggregator, expected, frozenset())
@@ -92,13 +93,6 @@ def power(page: Page) -> Page:
     }
     assert selected
     return selected
-
-
-def of_cluster(config: dict[str, Any], cluster: str) -> dict[str, Any]:
-    """The configuration of one cluster alone, without sites."""
-    clusters = [c for c in config["clusters"] if c["name"] == cluster]
-    assert clusters
-    return {**{k: v for k, v in config.items() if k != "sites"}, "clusters": clusters}
 
 
 def _wait_for_agreement(aggregator: KcloudExporter, expected: Page, counter_clusters: frozenset[str]) -> None:
