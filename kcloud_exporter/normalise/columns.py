@@ -31,6 +31,7 @@ class Column:
         self.slot_target = Grow(np.int32)
         self.value = Grow(np.float64)
         self.seen = Grow(np.float64)
+        self.needs_power: set[int] = set()
         self._candidates: dict[Hashable, int] = {}
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
@@ -41,6 +42,10 @@ class Column:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def entities(self) -> Rows:
+        """The entity of each slot."""
+        return self.candidate_entity.view[self.slot_candidate.view]
 
     def slot(
         self, entity: int, rank: int, origin: tuple[str, str], part: Hashable, combine: Combine, target: int

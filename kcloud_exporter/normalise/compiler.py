@@ -108,6 +108,8 @@ class Compiler:
         column = self._columns[rule.to]
         origin = (table.vendor, rule.from_[0] if many else name)
         slot = column.slot(entity, rank, origin, part, COMBINE[rule.rows], target)
+        if rule.needs_power:
+            column.needs_power.add(slot)
         binding = state.bindings.get(rule.to)
         if binding is None:
             binding = state.bindings[rule.to] = Binding(quantity, column)

@@ -240,6 +240,8 @@ class ClusterEngine:
             fresh: Mask | None = None
             if entity in ("pod", "share", "partition"):
                 fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
+            elif column.needs_power:
+                fresh = _powered(column, evaluated["accelerator_power_watts"])
             evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
         self._beyond_limit(evaluated)
         held = self._device_held.view
@@ -268,6 +270,14 @@ class ClusterEngine:
             power.value[absurd] = np.nan
             power.missing[absurd] = True
         self.beyond_limit = int(absurd.sum())
+
+
+def _powered(column: Column, power: Evaluated) -> Mask:
+    """Slots that may be believed: where a table says so, only while the device has a reading of power as well."""
+    fresh = np.ones(len(column), bool)
+    needing = np.fromiter(column.needs_power, np.int64)
+    fresh[needing] = ~np.isnan(power.value[column.entities()[needing]])
+    return fresh
 
 
 def spread(table: SeriesTable, group: list[Scrape]) -> tuple[Dense, Rows, list[str]]:

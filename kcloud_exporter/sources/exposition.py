@@ -1,347 +1,255 @@
-"""The exposition parser: bytes of the text format 0.0.4 or OpenMetrics 1.0 → rows and floats.
+"""The fast parser of the text format 0.0.4 and of OpenMetrics 1.0: bytes → columns. No I/O.
 
-A steady page is split, looked up and converted; labels are read only when a series first appears. What a real
-Prometheus would refuse is refused as a whole: a body with one bad line may lack others. By our own policy a
-label that is no UTF-8, or too large, costs only its series.
+Three ways through a page, each slower and each exact; what one cannot vouch for is left to the next:
+
+1. *same lines as last time*: every line begins with the key that stood there on the last page. Strip it, and
+   what is left must be a space and a number. Checked by the sum of all lengths and by the layout of the rest.
+2. *known series*: split the number off, look the rest of the line up among the known series.
+3. *everything else*: the full grammar, for the first sight of a series and for odd lines.
+
+A page is read in pieces, so that no single call into C holds the interpreter for long.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, compress
 
 import numpy as np
 
-from kcloud_exporter.errors import RejectReason, SourceError
-from kcloud_exporter.model import Floats, Labels, Rows, SeriesTable
-
-UNWANTED, REJECTED_UTF8, REJECTED_LIMIT = -1, -2, -3
-_REJECTED: Final[dict[int, RejectReason]] = {REJECTED_UTF8: "utf8", REJECTED_LIMIT: "label_limit"}
-_CHUNK: Final = 1 << 20
-"""Bytes per piece: no single C call may hold the interpreter for long."""
-
-_SERIES: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL: Final = re.compile(rb'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:\\.|[^\\"])*)"[ \t]*', re.DOTALL)
-_FLOAT: Final = re.compile(
-    rb"[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
+from kcloud_exporter.errors import SourceError
+from kcloud_exporter.model import Floats, Rows
+from kcloud_exporter.sources import grammar, numbers
+from kcloud_exporter.sources.series import (
+    FRAGMENT,
+    NO_SAMPLE,
+    LineOrder,
+    Parsed,
+    ParseLimits,
+    SeriesIndex,
+    columns,
 )
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
-_PLAIN_ENDS: Final = b"0123456789."
-_META: Final = re.compile(rb"#[ \t]+(HELP|TYPE|UNIT)[ \t]+([a-zA-Z_:][a-zA-Z0-9_:]*)(?:[ \t](.*))?", re.DOTALL)
-_TYPES: Final = frozenset(
-    (b"counter", b"gauge", b"histogram", b"summary", b"untyped", b"unknown", b"info", b"stateset", b"gaugehistogram")
-)
+
+__all__ = ["ParseLimits", "Parsed", "SeriesIndex", "parse_text"]
+
+_PIECE_BYTES = 1 << 20
+_MISS = -1
+_Columns = tuple[Floats, Floats | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ParseLimits:
-    """What one answer may contain. A series beyond the label limits is rejected; beyond `series` the whole body is."""
+class _Piece:
+    """What one piece of a page gave: the slot of every line, the numbers of every sample."""
 
-    series: int = 2_000_000
-    labels: int = 64
-    label_name_bytes: int = 256
-    label_value_bytes: int = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """Parallel columns of one body: rows of the series table, values, Unix seconds (None: the body has none)."""
-
-    rows: Rows
+    slots: Rows
     values: Floats
     timestamps: Floats | None
-    rejected: Counter[RejectReason] = field(default_factory=Counter)
-    warnings: tuple[str, ...] = ()
+    followed: bool
 
 
-class SeriesIndex:
-    """Raw bytes of a series, exactly as one endpoint prints it → its row in the series table.
+def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0) -> Parsed:
+    """Read one page. New series are added to the index and its table.
 
-    Negative rows are answers too: nobody wants it, or it is rejected (then it is counted each time).
+    `page` tells apart the pages that one index reads in turn, so that each is compared with its own predecessor.
+    Raises SourceError: `parse` (the whole page is discarded, as Prometheus does) or `series_limit`.
     """
+    index.begin(page, body.count(b"\n"))
+    order = index.orders.get(page)
+    pieces = list(_pieces(body, index, openmetrics, order))
+    slots = np.concatenate([p.slots for p in pieces]) if pieces else np.empty(0, np.int32)
+    values = np.concatenate([p.values for p in pieces]) if pieces else np.empty(0)
+    if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
+        index.orders[page] = _order_of(index, slots)
+    codes = index.codes_of(slots)
+    return columns(index, codes[codes != NO_SAMPLE], values, _joined_timestamps(pieces))
+
+
+def _pieces(body: bytes, index: SeriesIndex, openmetrics: bool, order: LineOrder | None) -> Iterator[_Piece]:
+    end = _end_of_samples(body) if openmetrics else len(body)
+    at = line = samples = 0
+    while at < end:
+        cut = body.find(b"\n", min(at + _PIECE_BYTES, end - 1), end)
+        cut = end if cut < 0 else cut
+        lines = body[at:cut].split(b"\n")
+        piece = None
+        if order is not None:
+            piece = _follow(lines, cut - at, index, order, line, openmetrics=openmetrics)
+        if piece is not None:
+            at, line = cut + 1, line + len(lines)
+        else:
+            reader = _Reader(body, at, end, lines, index, openmetrics=openmetrics)
+            piece, at = reader.read(), max(cut + 1, reader.read_to)
+            line = _resume(order, piece.slots)
+        samples += len(piece.values)
+        if samples > index.limits.series:
+            raise SourceError("series_limit", f"more than {index.limits.series} series")
+        yield piece
+
+
+def _end_of_samples(body: bytes) -> int:
+    """Where the samples of an OpenMetrics page end: at `# EOF`, which nothing but a newline may follow."""
+    end = len(body.removesuffix(b"\n")) - len(b"# EOF")
+    if end < 0 or body[end : end + 5] != b"# EOF" or (end > 0 and body[end - 1 : end] != b"\n"):
+        raise SourceError("parse", "the page does not end with # EOF")
+    return end
+
+
+def _follow(
+    lines: list[bytes], size: int, index: SeriesIndex, order: LineOrder, first: int, *, openmetrics: bool
+) -> _Piece | None:
+    """Read lines that are expected to repeat the last page from line `first` on; None if they do not."""
+    last = first + len(lines)
+    if last > len(order.keys):
+        return None
+    rest = list(map(bytes.removeprefix, lines, order.keys[first:last]))
+    is_sample = order.is_sample[first:last]
+    if not is_sample.all():
+        if any(compress(rest, ~is_sample)):
+            return None
+        rest = list(compress(rest, is_sample))
+    joined = b"\n".join(rest)
+    separators = max(len(rest) - 1, 0)
+    # A line without its key is not shortened, so that any mismatch makes the rest longer than it has to be.
+    if len(joined) - separators != size - (len(lines) - 1) - int(order.lengths[first:last].sum()):
+        return None
+    found = _bulk(joined, len(rest), index, openmetrics=openmetrics)
+    return None if found is None else _Piece(order.slots[first:last], *found, followed=True)
+
+
+def _bulk(joined: bytes, count: int, index: SeriesIndex, *, openmetrics: bool) -> _Columns | None:
+    if index.timestamped:
+        return numbers.bulk_timestamped(joined, count, milliseconds=not openmetrics)
+    values = numbers.bulk(joined, count)
+    return None if values is None else (values, None)
+
+
+class _Reader:
+    """One piece of a page, line by line. `read_to` is where reading has come to in the page."""
 
     def __init__(
-        self, table: SeriesTable, wanted: Callable[[str], bool], target_labels: Labels, limits: ParseLimits
+        self, body: bytes, at: int, end: int, lines: list[bytes], index: SeriesIndex, *, openmetrics: bool
     ) -> None:
-        self.table, self.limits = table, limits
-        self.rows: dict[bytes, int] = {}
-        self.timed = False
-        self._wanted, self._target_labels = wanted, target_labels
-        self._canonical: dict[int, int] = {}
+        self._body, self._at, self._end, self._lines, self._index = body, at, end, lines, index
+        self._openmetrics = openmetrics
+        self._offsets: list[int] = []
+        self._slots: list[int] = []
+        self._texts: list[bytes | None] = []
+        self.read_to = at
 
-    def add(self, raw: bytes, name: str, labels: Labels) -> int:
-        """Register a series that appears for the first time under these bytes."""
-        if not self._wanted(name):
-            row = UNWANTED
-        elif self._beyond_limits(labels):
-            row = REJECTED_LIMIT
+    def read(self) -> _Piece:
+        """Slots of all lines and numbers of all samples. Raises SourceError("parse")."""
+        index = self._index
+        missing = self._look_up(timestamped=index.timestamped)
+        if len(missing) > len(self._lines) // 2:
+            index.timestamped = not index.timestamped
+            other = self._look_up(timestamped=index.timestamped)
+            if len(other) >= len(missing):
+                index.timestamped = not index.timestamped
+                missing = self._look_up(timestamped=index.timestamped)
+            else:
+                missing = other
+        if missing:
+            # `name {a="b"}`, with a space, looks like the bare name with an odd number: it may begin a series.
+            missing += [i for i, text in enumerate(self._texts) if text is not None and b"{" in text]
+            for i in sorted(set(missing)):
+                if self._slots[i] != FRAGMENT:
+                    self._understand(i)
+        texts = [text for text in self._texts if text is not None]
+        joined = b" " + b"\n ".join(texts) if texts else b""
+        found = _bulk(joined, len(texts), index, openmetrics=self._openmetrics)
+        if found is None:
+            found = self._one_by_one()
+        return _Piece(np.array(self._slots, np.int32), *found, followed=False)
+
+    def _look_up(self, *, timestamped: bool) -> list[int]:
+        """Fill slots and texts (what stands behind the series) of known lines; the numbers of the others."""
+        get = self._index.slots.get
+        slots: list[int] = []
+        texts: list[bytes | None] = []
+        if timestamped:
+            for line in self._lines:
+                parts = line.rsplit(b" ", 2)
+                slots.append(get(parts[0], _MISS) if len(parts) == 3 else _MISS)
+                texts.append(b" ".join(parts[1:]))
         else:
-            row = self._row(name, labels)
-        self.rows[raw] = row
-        return row
+            for line in self._lines:
+                key, _, text = line.rpartition(b" ")
+                slots.append(get(key, _MISS))
+                texts.append(text)
+        self._slots, self._texts = slots, texts
+        return [i for i, slot in enumerate(slots) if slot == _MISS]
 
-    def reject(self, raw: bytes, code: int) -> int:
-        """Register a series that is refused, so that it is counted each time."""
-        self.rows[raw] = code
-        return code
+    def _understand(self, i: int) -> None:
+        """Read line `i` (and those that belong to it) by the grammar."""
+        line, index = self._lines[i], self._index
+        if line[:1] in b"# \t":  # an empty line as well
+            comment = index.comments.get(line)
+            if comment is None and grammar.is_comment(line, openmetrics=self._openmetrics):
+                comment = index.add_comment(line)
+            if comment is not None:
+                self._slots[i], self._texts[i] = comment, None
+                return
+        if not self._offsets:
+            self._offsets = list(accumulate((len(each) + 1 for each in self._lines), initial=self._at))
+        try:
+            sample = grammar.match_sample(self._body, self._offsets[i], openmetrics=self._openmetrics)
+            text = sample.value if sample.time is None else sample.value + b" " + sample.time
+            grammar.numbers_of(text, openmetrics=self._openmetrics)
+            slot = index.slots.get(sample.series)
+            if slot is None:
+                slot = index.add(sample.series, sample.name, sample.labels)
+        except ValueError as exc:
+            shown = line[:80].decode(errors="backslashreplace")
+            raise SourceError("parse", f"{exc}: {shown!r}") from None
+        self._slots[i], self._texts[i] = slot, text
+        self._remember_spacing(line, sample.series, text, slot)
+        self.read_to = max(self.read_to, sample.end)
+        for k in range(i + 1, len(self._lines)):
+            if self._offsets[k] >= sample.end:
+                break
+            self._slots[k], self._texts[k] = FRAGMENT, None
 
-    def _beyond_limits(self, labels: Labels) -> bool:
-        limits = self.limits
-        return len(labels) > limits.labels or any(
-            len(k) > limits.label_name_bytes or len(v.encode("utf-8", "surrogatepass")) > limits.label_value_bytes
-            for k, v in labels.items()
-        )
+    def _remember_spacing(self, line: bytes, series: bytes, text: bytes, slot: int) -> None:
+        """Two spaces before the number, say: let the whole of what stands before it be a key as well."""
+        key = line.removesuffix(b" " + text)
+        if len(key) < len(line) and key != series and key.rstrip(b" \t") == series:
+            self._index.alias(key, slot)
 
-    def _row(self, name: str, labels: Labels) -> int:
-        """The row of a label set: however its labels are ordered, and with or without empty ones, it is one series."""
-        merged: Labels = {"__name__": name}
-        merged.update((k, v) for k, v in labels.items() if v)
-        for key, value in self._target_labels.items():
-            exposed = merged.get(key)
-            if exposed:
-                merged[f"exported_{key}"] = exposed
-            merged[key] = value
-        canonical = hash(frozenset(merged.items()))
-        row = self._canonical.get(canonical)
-        if row is not None and self.table.labels[row] == merged:
-            return row
-        row = self._canonical[canonical] = self.table.add(merged)
-        return row
-
-    def moved(self, table: SeriesTable, new_row: dict[int, int]) -> SeriesIndex:
-        """This index over a successor table that keeps only some rows; what is unwanted is learned again."""
-        index = SeriesIndex(table, self._wanted, self._target_labels, self.limits)
-        index.timed = self.timed
-        index.rows = {raw: new_row[row] for raw, row in self.rows.items() if row in new_row}
-        index._canonical = {key: new_row[row] for key, row in self._canonical.items() if row in new_row}
-        return index
-
-
-class _RaggedError(Exception):
-    """A line that ends inside a quoted label: legal, and rare enough to read the body the slow way."""
-
-
-def parse_text(body: bytes, index: SeriesIndex, *, openmetrics: bool) -> Parsed:
-    """Parse one whole body. Raises SourceError `parse` or `series_limit`; then nothing of the body counts."""
-    if openmetrics:
-        body = _without_eof(body)
-    try:
-        return _parse((body[a:b].split(b"\n") for a, b in _chunks(body)), index, openmetrics=openmetrics)
-    except _RaggedError:
-        return _parse([_joined(body)], index, openmetrics=openmetrics)
-
-
-def _without_eof(body: bytes) -> bytes:
-    end = body.removesuffix(b"\n")
-    if not (end == b"# EOF" or end.endswith(b"\n# EOF")):
-        raise SourceError("parse", "OpenMetrics without # EOF: the answer is not whole")
-    return end.removesuffix(b"# EOF")
-
-
-def _chunks(body: bytes) -> Iterator[tuple[int, int]]:
-    start, size = 0, len(body)
-    while start < size:
-        end = body.find(b"\n", start + _CHUNK)
-        end = size if end < 0 else end
-        yield start, end
-        start = end + 1
-
-
-def _joined(body: bytes) -> list[bytes]:
-    """Lines in which a quoted label may span several: a line with an open quote takes the next one in."""
-    lines: list[bytes] = []
-    held = b""
-    for line in body.split(b"\n"):
-        held = held + b"\n" + line if held else line
-        if held.startswith(b"#") or len(re.findall(rb'(?<!\\)(?:\\\\)*"', held)) % 2 == 0:
-            lines.append(held)
-            held = b""
-    return [*lines, held] if held else lines
-
-
-def _parse(pieces: Iterable[list[bytes]], index: SeriesIndex, *, openmetrics: bool) -> Parsed:
-    rows: list[int] = []
-    values: list[bytes] = []
-    stamps: list[bytes] = []
-    timed = index.timed
-    for lines in pieces:
-        if timed:
-            halves = [line.rpartition(b" ") for line in lines]
-            parts = [half[0].rpartition(b" ") for half in halves]
-        else:
-            parts = [line.rpartition(b" ") for line in lines]
-        found = list(map(index.rows.get, [part[0] for part in parts]))
-        texts = [part[2] for part in parts]
-        times = [half[2] for half in halves] if timed else [b""] * len(lines)
-        if None in found:
-            found, texts, times = _with_new(lines, found, texts, times, index, openmetrics=openmetrics)
-        rows += found  # type: ignore[arg-type]
-        values += texts
-        stamps += times
-        if len(rows) > index.limits.series:
-            raise SourceError("series_limit", f"more than {index.limits.series} series in one answer")
-    return _columns(rows, values, stamps, index, openmetrics=openmetrics)
-
-
-def _with_new(
-    lines: list[bytes],
-    found: list[int | None],
-    texts: list[bytes],
-    times: list[bytes],
-    index: SeriesIndex,
-    *,
-    openmetrics: bool,
-) -> tuple[list[int | None], list[bytes], list[bytes]]:
-    """Read the lines that the look-up did not know: new series, comments, unusual spacing, other timestamps."""
-    kept: list[int] = []
-    for at, row in enumerate(found):
-        if row is not None:
-            kept.append(at)
-            continue
-        sample = _line(lines[at], index, openmetrics=openmetrics)
-        if sample is not None:
-            found[at], texts[at], times[at] = sample
-            kept.append(at)
-    if len(kept) == len(lines):
-        return found, texts, times
-    return [found[at] for at in kept], [texts[at] for at in kept], [times[at] for at in kept]
-
-
-def _line(line: bytes, index: SeriesIndex, *, openmetrics: bool) -> tuple[int, bytes, bytes] | None:
-    """(row, value, timestamp) of one line; None for a comment or an empty one."""
-    if not line.strip(b" \t"):
-        return None
-    if line.startswith(b"#"):
-        _comment(line)
-        return None
-    text = line.lstrip(b" \t")
-    name = _SERIES.match(text)
-    if name is None:
-        raise _bad(line, "it begins with no metric name")
-    end = name.end()
-    brace = end + len(text[end:]) - len(text[end:].lstrip(b" \t"))
-    labels: list[tuple[bytes, bytes]] = []
-    if text[brace : brace + 1] == b"{":
-        labels, end = _labels(text, brace + 1, line)
-    rest = text[end:]
-    if openmetrics and b" # " in rest:
-        rest = rest.partition(b" # ")[0]
-    tokens = rest.replace(b"\t", b" ").split(b" ")
-    tokens = [token for token in tokens if token]
-    if not 1 <= len(tokens) <= 2 or (end == name.end() and rest[:1] not in b" \t"):
-        raise _bad(line, "after the series stand a value and at most a timestamp")
-    raw = text[:end]
-    row = index.rows.get(raw)
-    if row is None:
-        row = _register(raw, name[0], labels, line, index)
-    return row, tokens[0], tokens[1] if len(tokens) == 2 else b""
-
-
-def _register(raw: bytes, name: bytes, labels: list[tuple[bytes, bytes]], line: bytes, index: SeriesIndex) -> int:
-    if len({key for key, _ in labels}) < len(labels):
-        raise _bad(line, "a label name stands twice")
-    try:
-        decoded = {key.decode(): _unescaped(value.decode()) for key, value in labels}
-    except UnicodeDecodeError:
-        return index.reject(raw, REJECTED_UTF8)
-    return index.add(raw, name.decode(), decoded)
-
-
-def _labels(text: bytes, at: int, line: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """Labels from behind `{` to behind `}`. A trailing comma is allowed, as Prometheus does."""
-    labels: list[tuple[bytes, bytes]] = []
-    while True:
-        match = _LABEL.match(text, at)
-        if match:
-            labels.append((match[1], match[2]))
-            at = match.end()
-            if text[at : at + 1] == b",":
-                at += 1
+    def _one_by_one(self) -> _Columns:
+        """All numbers of the piece by the exact grammar, for pages that print some of them in unusual ways."""
+        values: list[float] = []
+        stamps: list[float] = []
+        for i in range(len(self._lines)):
+            text = self._texts[i]
+            if text is None:
                 continue
-        while text[at : at + 1] in (b" ", b"\t"):
-            at += 1
-        if text[at : at + 1] == b"}":
-            return labels, at + 1
-        if len(re.findall(rb'(?<!\\)(?:\\\\)*"', text)) % 2:
-            raise _RaggedError
-        raise _bad(line, "its labels are malformed")
+            try:
+                value, stamp = grammar.numbers_of(text, openmetrics=self._openmetrics)
+            except ValueError:
+                self._understand(i)
+                value, stamp = grammar.numbers_of(self._texts[i] or b"", openmetrics=self._openmetrics)
+            values.append(value)
+            stamps.append(np.nan if stamp is None else stamp)
+        return np.array(values, np.float64), np.array(stamps, np.float64)
 
 
-def _unescaped(value: str) -> str:
-    if "\\" not in value:
-        return value
-    return _ESCAPE.sub(lambda m: {"n": "\n", "\\": "\\", '"': '"'}.get(m[1], m[0]), value)
+def _resume(order: LineOrder | None, slots: Rows) -> int:
+    """The line of the last page that follows the last line read, so that one new series upsets one piece only."""
+    if order is None or not len(slots):
+        return 0
+    at = np.flatnonzero(order.slots == slots[-1])
+    return int(at[0]) + 1 if len(at) else len(order.slots)
 
 
-def _comment(line: bytes) -> None:
-    """Comments are free text, but HELP and TYPE name a metric, and TYPE one of the known types."""
-    words = line[1:].split(None, 2)
-    if line[1:2] not in (b" ", b"\t") or not words or words[0] not in (b"HELP", b"TYPE"):
-        return
-    if len(words) < 2 or not _SERIES.fullmatch(words[1]):
-        raise _bad(line, f"{words[0].decode()} names no metric")
-    if words[0] == b"TYPE" and (len(words) < 3 or words[2].strip(b" \t") not in _TYPES):
-        raise _bad(line, "it names no known type")
+def _order_of(index: SeriesIndex, slots: Rows) -> LineOrder:
+    keys = index.keys
+    ordered = [keys[slot] for slot in slots.tolist()]
+    lengths = np.fromiter(map(len, ordered), np.int32, len(ordered))
+    return LineOrder(ordered, slots, lengths, index.codes_of(slots) != NO_SAMPLE)
 
 
-def _columns(
-    rows: list[int], texts: list[bytes], times: list[bytes], index: SeriesIndex, *, openmetrics: bool
-) -> Parsed:
-    values = _floats(texts)
-    row = np.array(rows, np.int32)
-    stamps = _times(times, openmetrics=openmetrics)
-    index.timed = stamps is not None
-    rejected: Counter[RejectReason] = Counter()
-    if len(row) and row.min() < 0:
-        for code, reason in _REJECTED.items():
-            if count := int((row == code).sum()):
-                rejected[reason] = count
-        wanted = row >= 0
-        row, values = row[wanted], values[wanted]
-        stamps = stamps[wanted] if stamps is not None else None
-    if len(row) and np.bincount(row, minlength=1).max() > 1:
-        _, first = np.unique(row, return_index=True)
-        first.sort()
-        rejected["duplicate"] = len(row) - len(first)
-        row, values = row[first], values[first]
-        stamps = stamps[first] if stamps is not None else None
-    return Parsed(row, values, stamps, rejected)
-
-
-def _floats(texts: list[bytes]) -> Floats:
-    """All values at once; what Go's ParseFloat would refuse is refused, whatever Python makes of it."""
-    unusual = b"".join(texts).translate(None, b"0123456789.eE+-")
-    if unusual:
-        for text in texts:
-            if text.translate(None, b"0123456789.eE+-") and not _FLOAT.fullmatch(text):
-                raise SourceError("parse", f"{text[:40]!r} is no value")
-    try:
-        values = np.array(list(map(float, texts)), np.float64)
-    except ValueError as exc:
-        raise SourceError("parse", str(exc)) from exc
-    infinite = np.flatnonzero(np.isinf(values))
-    for at in infinite.tolist():
-        if b"i" not in texts[at].lower():
-            raise SourceError("parse", f"{texts[at][:40]!r} is out of range")
-    return values
-
-
-def _times(times: list[bytes], *, openmetrics: bool) -> Floats | None:
-    """Unix seconds, NaN where a line has none; None when no line has one. Text prints milliseconds."""
-    if not any(times):
+def _joined_timestamps(pieces: list[_Piece]) -> Floats | None:
+    if all(p.timestamps is None for p in pieces):
         return None
-    allowed = _FLOAT if openmetrics else re.compile(rb"[0-9]{1,18}")
-    everything = b"".join(times)
-    if not everything.isdigit() or openmetrics:
-        for text in times:
-            if text and not allowed.fullmatch(text):
-                raise SourceError("parse", f"{text[:40]!r} is no timestamp")
-    seconds = np.array([float(text) if text else np.nan for text in times], np.float64)
-    return seconds if openmetrics else seconds / 1000.0
-
-
-def _bad(line: bytes, why: str) -> SourceError:
-    return SourceError("parse", f"{line[:80].decode('utf-8', 'replace')!r}: {why}")
+    return np.concatenate([np.full(len(p.values), np.nan) if p.timestamps is None else p.timestamps for p in pieces])

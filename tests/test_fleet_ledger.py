@@ -1,0 +1,223 @@
+"""The fleet knows its truth: what the page says of it must be that, and whatever goes missing, watts are conserved.
+
+Everything is read back from the text of the page, not from internals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from kcloud_exporter.derive.inputs import inputs_of
+from kcloud_exporter.derive.ledger import Policy, balance
+from kcloud_exporter.derive.tables import ClusterTables
+from kcloud_exporter.exposition.renderer import Renderer, families_of
+from kcloud_exporter.fleet import FleetSpec, build_world, places, render, truth
+from kcloud_exporter.fleet.pages import Place
+from kcloud_exporter.fleet.world import World
+from kcloud_exporter.model import ClusterSnapshot, Scrape, SeriesTable, Snapshot
+from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.sources.exposition import ParseLimits, SeriesIndex, parse_text
+from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.quantities import METERS
+
+BEGIN = 1_800_000_000.0
+VENDORS = load_vendors()
+Samples = dict[tuple[str, ...], float]
+Page = dict[str, Samples]
+
+
+class Books:
+    """All clusters of a world, from pages to the text of /metrics, one engine per cluster."""
+
+    def __init__(self, world: World, *, idle: Policy = "unattributed", overhead: Policy = "unattributed") -> None:
+        self._world, self._idle, self._overhead = world, idle, overhead
+        self._engines = {c.name: self._engine(c) for c in world.clusters}
+        self._tables = {c.name: ClusterTables(c.name) for c in world.clusters}
+        self._indexes: dict[Place, SeriesIndex] = {}
+        self._series: dict[tuple[str, str], SeriesTable] = {}
+
+    @staticmethod
+    def _engine(cluster: Any) -> ClusterEngine:
+        aliases = {node.bmc_address: node.name for node in cluster.nodes}
+        return ClusterEngine(
+            VENDORS, aliases=aliases, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
+        )
+
+    def cycle(self, at: float, answers: Callable[[Place], bool] = lambda place: True) -> Page:
+        """One cycle in which some exporters answer; returns the page, read back by prometheus_client."""
+        snapshots = {}
+        for cluster in self._world.clusters:
+            scrapes = [
+                self._scrape(place, at)
+                for place in places(self._world)
+                if place.cluster == cluster.name and place.vendor != "pdu" and answers(place)
+            ]
+            engine = self._engines[cluster.name]
+            engine.ingest(scrapes, at)
+            readings = engine.readings(at)
+            ledger = balance(inputs_of(readings), idle=self._idle, overhead=self._overhead)
+            tables = self._tables[cluster.name].build(readings, ledger)
+            snapshots[cluster.name] = ClusterSnapshot(cluster.name, cluster.site, tables)
+        return read(Snapshot(at, 0, snapshots, {}))
+
+    def _scrape(self, place: Place, at: float) -> Scrape:
+        table = self._series.setdefault((place.cluster, place.vendor), SeriesTable())
+        index = self._indexes.get(place)
+        if index is None:
+            labels = {"instance": f"{place.address}:1", "job": place.vendor}
+            index = self._indexes[place] = SeriesIndex(
+                table, frozenset(VENDORS.names()).__contains__, labels, ParseLimits()
+            )
+        parsed = parse_text(render(self._world, place, at).encode(), index, openmetrics=False)
+        return Scrape(
+            place.cluster,
+            f"{place.vendor}@{place.address}",
+            table,
+            parsed.rows,
+            parsed.values,
+            parsed.timestamps,
+            at,
+            0.0,
+        )
+
+
+def read(snapshot: Snapshot) -> Page:
+    """Family → label values (in the order of the catalogue) → value, from the rendered text."""
+    lines, labels = [], {}
+    for section in Renderer().sections(snapshot):
+        lines += section.parts.values()
+    for family in families_of(snapshot):
+        labels[family.name] = family.labels
+    page: Page = defaultdict(dict)
+    for found in text_string_to_metric_families(b"".join(lines).decode()):
+        for sample in found.samples:
+            key = tuple(sample.labels[name] for name in labels[sample.name])
+            assert key not in page[sample.name], f"duplicate {sample.name}{key}"
+            page[sample.name][key] = sample.value
+    return page
+
+
+def summed(samples: Samples, *at: int) -> dict[tuple[str, ...], float]:
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for key, value in samples.items():
+        groups[tuple(key[i] for i in at)].append(value)
+    return {key: math.fsum(values) for key, values in groups.items()}
+
+
+def agree(left: dict[Any, float], right: dict[Any, float], tolerance: float = 1e-9) -> None:
+    for key in left.keys() | right.keys():
+        a, b = left.get(key, 0.0), right.get(key, 0.0)
+        assert a == pytest.approx(b, rel=tolerance, abs=1e-6), key
+
+
+def conserved(page: Page) -> None:
+    node = page["kcloud_node_power_watts"]
+    pods = summed(page["kcloud_pod_power_watts"], 0, 1, 4)
+    rest = page["kcloud_node_unattributed_power_watts"]
+    assert node.keys() == rest.keys()
+    agree({key: pods.get(key, 0.0) + rest[key] for key in node}, node)
+    assert pods.keys() <= node.keys()
+    agree(summed(node, 0, 2), page["kcloud_cluster_power_watts"])
+    agree(summed(page["kcloud_pod_power_watts"], 0, 2, 4), page["kcloud_namespace_power_watts"])
+    devices = summed(page["kcloud_accelerator_power_watts"], 0, 1, 3)
+    agree(devices, {key: watts for key, watts in node.items() if key[2] in ("gpu", "npu", "tpu")})
+    assert all(watts >= -1e-9 for watts in rest.values())
+    for key, wall in page["kcloud_node_wall_power_watts"].items():
+        parts = math.fsum(w for k, w in node.items() if k[:2] == key and k[2] != "other")
+        assert summed(node, 0, 1)[key] == pytest.approx(max(wall, parts), rel=1e-9)
+    assert all(ratio <= 1 + 1e-9 for ratio in summed(page["kcloud_accelerator_allocation_ratio"], 0, 1, 2).values())
+
+
+def flatten(expected: dict[str, Any]) -> dict[str, dict[Any, float]]:
+    """The fleet's truth in the shape of the page's keys."""
+    flat: dict[str, dict[Any, float]] = defaultdict(dict)
+    for name, cluster in expected["clusters"].items():
+        for component, watts in cluster["power_watts"].items():
+            flat["cluster"][name, component] = watts
+        for node, its in cluster["nodes"].items():
+            for component, watts in its["power_watts"].items():
+                flat["node"][name, node, component] = watts
+            for component, watts in its["unattributed_watts"].items():
+                flat["unattributed"][name, node, component] = watts
+        for uuid, its in cluster["accelerators"].items():
+            flat["device"][name, its["node"], uuid] = its["power_watts"]
+        for pod in cluster["pods"]:
+            for component, watts in pod["power_watts"].items():
+                flat["pod"][name, pod["node"], pod["namespace"], pod["pod"], component] = watts
+        for namespace, its in cluster["namespaces"].items():
+            for component, watts in its.items():
+                flat["namespace"][name, namespace, component] = watts
+    return flat
+
+
+@pytest.mark.parametrize("seed", [7, 8, 21])
+def test_the_page_is_the_truth_at_every_level(seed: int) -> None:
+    world = build_world(FleetSpec(seed=seed, frozen=True), start=BEGIN)
+    books = Books(world)
+    books.cycle(BEGIN + 100)
+    page = books.cycle(BEGIN + 115)
+    expected = flatten(truth(world, BEGIN + 115))
+
+    agree(page["kcloud_cluster_power_watts"], expected["cluster"], 1e-6)
+    agree(page["kcloud_node_power_watts"], expected["node"], 1e-6)
+    agree(page["kcloud_node_unattributed_power_watts"], expected["unattributed"], 1e-6)
+    agree(page["kcloud_pod_power_watts"], expected["pod"], 1e-6)
+    agree(page["kcloud_namespace_power_watts"], expected["namespace"], 1e-6)
+    agree(summed(page["kcloud_accelerator_power_watts"], 0, 1, 2), expected["device"], 1e-6)
+    assert set(page["kcloud_cluster_completeness_ratio"].values()) == {1.0}
+    conserved(page)
+
+
+@pytest.mark.parametrize(("idle", "overhead"), [("proportional", "unattributed"), ("proportional", "proportional")])
+def test_policies_conserve_the_fleet(idle: Policy, overhead: Policy) -> None:
+    world = build_world(FleetSpec(frozen=True), start=BEGIN)
+    books = Books(world, idle=idle, overhead=overhead)
+    books.cycle(BEGIN + 100)
+    conserved(books.cycle(BEGIN + 115))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 10_000), gone=st.sets(st.integers(0, 36), max_size=20), cycles=st.integers(1, 6))
+def test_watts_are_conserved_whatever_goes_missing(seed: int, gone: set[int], cycles: int) -> None:
+    world = build_world(FleetSpec(seed=seed), start=BEGIN)
+    numbered = {place: at for at, place in enumerate(places(world))}
+    books = Books(world)
+    books.cycle(BEGIN + 100)
+    conserved(books.cycle(BEGIN + 115))
+    for cycle in range(cycles):
+        page = books.cycle(BEGIN + 130 + 15 * cycle, lambda place: numbered[place] not in gone)
+        conserved(page)
+        assert all(0 <= ratio <= 1 for ratio in page["kcloud_cluster_completeness_ratio"].values())
+
+
+@pytest.mark.parametrize("vendor", ["dcgm", "kepler", "ipmi", "furiosa", "kepler_legacy", "rebellions"])
+def test_a_vendor_that_falls_silent_is_told_by_completeness_and_never_read_as_zero(vendor: str) -> None:
+    world = build_world(FleetSpec(frozen=True), start=BEGIN)
+    books = Books(world)
+    books.cycle(BEGIN + 100)
+    whole = books.cycle(BEGIN + 115)
+    page: Page = {}
+    for cycle in range(5):
+        page = books.cycle(BEGIN + 130 + 15 * cycle, lambda place: place.vendor != vendor)
+    conserved(page)
+    hit = {place.cluster for place in places(world) if place.vendor == vendor}
+    for (cluster,), ratio in page["kcloud_cluster_completeness_ratio"].items():
+        walls = [{key for key in of["kcloud_node_wall_power_watts"] if key[0] == cluster} for of in (whole, page)]
+        # Where another whole-server meter takes over from IPMI nothing is lost.
+        replaced = vendor == "ipmi" and walls[0] == walls[1]
+        assert (ratio < 1) == (cluster in hit and not replaced), cluster
+    for family in ("kcloud_node_power_watts", "kcloud_accelerator_power_watts", "kcloud_pod_power_watts"):
+        appeared = _zero(page[family]) - _zero(whole[family])
+        assert not appeared, f"{family} turned to zero: {appeared}"
+
+
+def _zero(samples: Samples) -> set[tuple[str, ...]]:
+    return {key for key, value in samples.items() if value == 0}
