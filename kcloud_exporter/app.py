@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from kcloud_exporter.config.load import load_config, parse_config
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
 from kcloud_exporter.errors import ConfigError, KcloudError
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.fleet import Fleet, FleetSpec
+from kcloud_exporter.fleet import Fleet, FleetSpec, run_fleet
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.pipeline import Pipeline, facility_meters
 from kcloud_exporter.snapshot import SnapshotStore
@@ -104,6 +105,18 @@ def _exporter(
     )
 
 
+def check(config: Config) -> None:
+    """Everything that can be checked of a configuration without a network. Raises ConfigError."""
+    problems = check_vendors(config, vendors_of(config))
+    if problems:
+        raise ConfigError(problems)
+
+
+def vendors_of(config: Config) -> VendorIndex:
+    """The vendor tables of the package and those of the configuration's own folder."""
+    return load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
+
+
 def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
     """What only the vendor tables can tell of a configuration: names of tables that do not exist."""
     known = [*vendors.tables, "generic"]
@@ -136,10 +149,8 @@ class Runtime:
         self._lock = asyncio.Lock()
 
     def _build(self, config: Config, earlier: Pipeline | None) -> Pipeline:
-        vendors = load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
-        problems = check_vendors(config, vendors)
-        if problems:
-            raise ConfigError(problems)
+        check(config)
+        vendors = vendors_of(config)
         pipeline = Pipeline(config, vendors, build_sources(config, vendors), self.telemetry)
         if earlier is not None:
             pipeline.continue_from(earlier)
@@ -168,7 +179,9 @@ class Runtime:
         except KcloudError as exc:
             self.telemetry.reloaded(good=False)
             problems = list(exc.problems) if isinstance(exc, ConfigError) else [str(exc)]
-            log.error("reload failed, the old configuration goes on", extra={"problems": "; ".join(problems)})
+            log.error(  # noqa: TRY400 - a mistake of the user, told in full, not a defect
+                "reload failed, the old configuration goes on", extra={"problems": "; ".join(problems)}
+            )
             return problems
         if changed:
             self._scheduler.reschedule_job("tick", trigger="interval", seconds=config.global_.interval)
@@ -176,12 +189,17 @@ class Runtime:
         log.info("configuration reloaded", extra={"clusters": len(config.clusters)})
         return []
 
-    def start(self) -> None:
-        """Begin ticking: once at once, then on the interval; ticks never overlap and missed ones are not made up."""
+    def start(self, first_at: float | None = None) -> None:
+        """Begin ticking on the interval, first at a Unix time if one is given.
+
+        Ticks never overlap, and missed ones are not made up for.
+        """
+        start = datetime.fromtimestamp(first_at, UTC) if first_at is not None else None
         self._scheduler.add_job(
             self.tick,
             "interval",
             seconds=self.config.global_.interval,
+            start_date=start,
             id="tick",
             max_instances=1,
             coalesce=True,
@@ -237,7 +255,7 @@ class Runtime:
         openmetrics: bool,
         gzip: bool,
         levels: frozenset[str],
-        clusters: frozenset[str],  # noqa: FBT001
+        clusters: frozenset[str],
     ) -> bytes:
         """The finished page for the web server."""
         known = cast("frozenset[Level]", levels)
@@ -245,7 +263,9 @@ class Runtime:
 
 
 @asynccontextmanager
-async def running(config: Config, load: Callable[[], Config], options: ServeOptions) -> AsyncIterator[Runtime]:
+async def running(
+    config: Config, load: Callable[[], Config], options: ServeOptions, first_at: Callable[[], float] | None = None
+) -> AsyncIterator[Runtime]:
     """The whole program, serving; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
         runtime = Runtime(config, load)
@@ -264,7 +284,7 @@ async def running(config: Config, load: Callable[[], Config], options: ServeOpti
         runner = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(runner.cleanup)
         await runtime.tick()
-        runtime.start()
+        runtime.start(first_at() if first_at else None)
         yield runtime
 
 
@@ -279,41 +299,51 @@ def serve(options: ServeOptions) -> int:
 
 def demo(options: ServeOptions, *, seed: int, frozen: bool) -> int:
     """`serve` with zero configuration: the simulated fleet on loopback, aggregated."""
-    return asyncio.run(_demo(options, FleetSpec(seed=seed, frozen=frozen)))
+    return asyncio.run(_demo(options, FleetSpec(seed=seed, frozen=frozen, start=time.time(), step_seconds=30.0)))
 
 
 async def _demo(options: ServeOptions, spec: FleetSpec) -> int:
     async with Fleet(spec) as fleet:
         config = parse_config(fleet.kcloud_config(method="exporter", interval="5s"))
 
+        def before_a_step_ends() -> float:
+            """Joule counters tell the mean since the last cycle, so cycles keep clear of the fleet's steps."""
+            begun, interval = spec.start or 0.0, config.global_.interval
+            return begun + (math.floor((time.time() - begun + 0.25) / interval) + 1) * interval - 0.25
+
         def announce(options: ServeOptions) -> None:
             _announce(options)
-            print(
-                f"  simulated fleet  {fleet.control_url}/         every exporter, and /truth for the right answer",
-                flush=True,
-            )
+            _say(f"  simulated fleet  {fleet.control_url}/         every exporter; /truth has the right answers")
 
-        return await _until_stopped(config, lambda: config, options, announce)
+        return await _until_stopped(config, lambda: config, options, announce, before_a_step_ends)
 
 
 def _announce(options: ServeOptions) -> None:
     base = f"http://{options.listen_host}:{options.listen_port}"
-    print(
+    _say(
         f"kcloud-exporter {__version__} is running; Ctrl-C stops it\n"
-        f"  metrics          {base}/metrics\n"
-        f"  landing page     {base}/",
-        flush=True,
+        f"  landing page     {base}/\n"
+        f"  metrics          {base}/metrics"
     )
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 async def _until_stopped(
-    config: Config, load: Callable[[], Config], options: ServeOptions, announce: Callable[[ServeOptions], None]
+    config: Config,
+    load: Callable[[], Config],
+    options: ServeOptions,
+    announce: Callable[[ServeOptions], None],
+    first_at: Callable[[], float] | None = None,
 ) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with running(config, load, options) as runtime:
+    async with running(config, load, options, first_at) as runtime:
         reloads: set[asyncio.Task[Any]] = set()
 
         def reload() -> None:
@@ -328,6 +358,12 @@ async def _until_stopped(
     return 0
 
 
+def fleet(*, seed: int, frozen: bool) -> int:
+    """Only the simulated exporters, until stopped."""
+    asyncio.run(run_fleet(FleetSpec(seed=seed, frozen=frozen)))
+    return 0
+
+
 def snapshot(config: Config, *, openmetrics: bool) -> int:
     """One cycle of all sources; the page goes to stdout. 1 when no source answered at all."""
     return asyncio.run(_snapshot(config, openmetrics=openmetrics))
@@ -337,7 +373,7 @@ async def _snapshot(config: Config, *, openmetrics: bool) -> int:
     runtime = Runtime(config, lambda: config)
     try:
         await runtime.tick()
-        page = await runtime.page(openmetrics, False, frozenset(), frozenset())  # noqa: FBT003
+        page = await runtime.page(openmetrics, False, frozenset(), frozenset())
     finally:
         await runtime.pipeline.close()
     sys.stdout.buffer.write(page)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Level = Literal[
-    "accelerator", "node", "pod", "namespace", "cluster", "site", "hardware", "source", "snapshot"
-]
+Level = Literal["accelerator", "node", "pod", "namespace", "cluster", "site", "hardware", "source", "snapshot"]
 
 COMPONENTS: Final = ("cpu", "memory", "gpu", "npu", "tpu", "other")
 """Values of the label `component`, in the order of the ledger's columns."""
@@ -59,6 +57,14 @@ ACCELERATOR_POWER = Family(
     _DEVICE_NAMED,
     "accelerator",
 )
+ACCELERATOR_ENERGY = Family(
+    "kcloud_accelerator_energy_joules_total",
+    "counter",
+    "Energy of one whole accelerator since it was first seen. Source: DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION where it "
+    "is exported, otherwise the integral of kcloud_accelerator_power_watts.",
+    _DEVICE_NAMED,
+    "accelerator",
+)
 ACCELERATOR_POWER_LIMIT = Family(
     "kcloud_accelerator_power_limit_watts",
     "gauge",
@@ -91,8 +97,7 @@ ACCELERATOR_MEMORY_TOTAL = Family(
 ACCELERATOR_TEMPERATURE = Family(
     "kcloud_accelerator_temperature_celsius",
     "gauge",
-    "Temperature of one accelerator at a sensor. Source: DCGM_FI_DEV_GPU_TEMP, furiosa_npu_hw_temperature "
-    "and others.",
+    "Temperature of one accelerator at a sensor. Source: DCGM_FI_DEV_GPU_TEMP, furiosa_npu_hw_temperature and others.",
     (*_DEVICE, "sensor"),
     "accelerator",
 )
@@ -135,6 +140,13 @@ NODE_POWER = Family(
     ("cluster", "node", "component"),
     "node",
 )
+NODE_ENERGY = Family(
+    "kcloud_node_energy_joules_total",
+    "counter",
+    "Energy of one node by component: the integral of the ledger's watts.",
+    ("cluster", "node", "component"),
+    "node",
+)
 NODE_WALL_POWER = Family(
     "kcloud_node_wall_power_watts",
     "gauge",
@@ -173,11 +185,25 @@ POD_POWER = Family(
     ("cluster", "node", "namespace", "pod", "component"),
     "pod",
 )
+POD_ENERGY = Family(
+    "kcloud_pod_energy_joules_total",
+    "counter",
+    "Energy that belongs to one pod by component: the integral of the ledger's watts.",
+    ("cluster", "node", "namespace", "pod", "component"),
+    "pod",
+)
 
 NAMESPACE_POWER = Family(
     "kcloud_namespace_power_watts",
     "gauge",
     "Power of all pods of one namespace by component.",
+    ("cluster", "namespace", "component"),
+    "namespace",
+)
+NAMESPACE_ENERGY = Family(
+    "kcloud_namespace_energy_joules_total",
+    "counter",
+    "Energy of all pods of one namespace by component, those that have ended included.",
     ("cluster", "namespace", "component"),
     "namespace",
 )
@@ -187,6 +213,20 @@ CLUSTER_POWER = Family(
     "gauge",
     "Power of all nodes of one cluster by component.",
     ("cluster", "component"),
+    "cluster",
+)
+CLUSTER_ENERGY = Family(
+    "kcloud_cluster_energy_joules_total",
+    "counter",
+    "Energy of all nodes of one cluster by component.",
+    ("cluster", "component"),
+    "cluster",
+)
+ENERGY_GAP = Family(
+    "kcloud_energy_gap_seconds_total",
+    "counter",
+    "Time that was not integrated, because nobody saw what was drawn: longer than max_staleness without a cycle.",
+    ("cluster",),
     "cluster",
 )
 CLUSTER_NODES = Family(
@@ -211,8 +251,22 @@ SITE_FACILITY_POWER = Family(
     ("site", "category"),
     "site",
 )
+SITE_FACILITY_ENERGY = Family(
+    "kcloud_site_facility_energy_joules_total",
+    "counter",
+    "Facility energy of one site: the integral of kcloud_site_facility_power_watts.",
+    ("site", "category"),
+    "site",
+)
 SITE_IT_POWER = Family(
     "kcloud_site_it_power_watts", "gauge", "Power of all nodes of the site's clusters.", ("site",), "site"
+)
+SITE_IT_ENERGY = Family(
+    "kcloud_site_it_energy_joules_total",
+    "counter",
+    "Energy of all nodes of the site's clusters: the integral of kcloud_site_it_power_watts.",
+    ("site",),
+    "site",
 )
 SITE_PUE = Family(
     "kcloud_site_pue_ratio",
@@ -315,9 +369,7 @@ SNAPSHOT_TIMESTAMP = Family(
     (),
     "snapshot",
 )
-SNAPSHOT_SERIES = Family(
-    "kcloud_snapshot_series", "gauge", "Series of the ledger on this page.", (), "snapshot"
-)
+SNAPSHOT_SERIES = Family("kcloud_snapshot_series", "gauge", "Series of the ledger on this page.", (), "snapshot")
 SNAPSHOT_AGE = Family(
     "kcloud_snapshot_age_seconds", "gauge", "Age of the snapshot at the moment of the scrape.", (), "snapshot"
 )

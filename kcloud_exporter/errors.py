@@ -3,6 +3,7 @@
     KcloudError
     ├── ConfigError     the configuration is wrong: fatal at start, refused on reload
     ├── VendorError     a vendor table is wrong: fatal at start
+    ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     └── SourceError     a source failed this time: data, never fatal; carries one of FAILURE_REASONS
 
 Foreign exceptions (httpx, ssl, zlib, msgspec, ...) are translated at the door of `sources/` and go no further.
@@ -65,6 +66,10 @@ class ConfigError(KcloudError):
 
 class VendorError(KcloudError):
     """A vendor table is wrong; the message names the file and the place in it."""
+
+
+class StorageError(KcloudError):
+    """Counters could not be read or written; the message names the file and what to do."""
 
 
 class SourceError(KcloudError):

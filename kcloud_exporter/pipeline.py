@@ -21,7 +21,7 @@ from kcloud_exporter.derive.ledger import Ledger, balance
 from kcloud_exporter.derive.pue import SitePower, site_power
 from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
-from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, Snapshot, Table
+from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Snapshot, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.telemetry import Telemetry
@@ -73,10 +73,10 @@ class ClusterPipeline:
             forget_after=config.global_.forget_after,
         )
 
-    def retire(self, replaced: Sequence[tuple[object, object]]) -> None:
+    def retire(self, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
         """Sources have dropped dead series: follow their new tables."""
         for old, new in replaced:
-            self._engine.retire(old, new)  # type: ignore[arg-type]
+            self._engine.retire(old, new)
 
     def cycle(self, outcomes: Sequence[Outcome], now: float) -> Books:
         """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock."""
@@ -103,9 +103,13 @@ class ClusterPipeline:
 
     def _count_derived(self, ledger: Ledger) -> None:
         """What the books themselves had to reject is counted under the source name `ledger`."""
-        for reason, count in (("exceeds_node", ledger.scaled_down), ("out_of_bounds", self._engine.beyond_limit)):
+        found: tuple[tuple[RejectReason, int], ...] = (
+            ("exceeds_node", ledger.scaled_down),
+            ("out_of_bounds", self._engine.beyond_limit),
+        )
+        for reason, count in found:
             if count:
-                self.sources.setdefault("ledger", SourceState()).rejected[reason] += count  # type: ignore[index]
+                self.sources.setdefault("ledger", SourceState()).rejected[reason] += count
 
     def _note(self, outcome: Outcome, now: float) -> None:
         state = self.sources.setdefault(outcome.source, SourceState())
@@ -286,18 +290,18 @@ class Pipeline:
         self._cycle = earlier._cycle
         if _common(self.config) != _common(earlier.config):
             return
-        for name, cluster in self.clusters.items():
+        for name, cluster in list(self.clusters.items()):
             before = earlier.clusters.get(name)
-            same = before is not None and before.cluster == cluster.cluster
-            if not same or facility_meters(self.config, name) != facility_meters(earlier.config, name):
+            if before is None or before.cluster != cluster.cluster:
+                continue
+            if facility_meters(self.config, name) != facility_meters(earlier.config, name):
                 continue
             self.clusters[name] = before
             before.config = self.config
             self._sources = [s for s in self._sources if s.cluster != name]
             self._sources += [s for s in earlier._sources if s.cluster == name]
-            for books, of in ((self._books, earlier._books), (self._books_at, earlier._books_at)):
-                if name in of:
-                    books[name] = of[name]  # type: ignore[index, assignment]
+            if name in earlier._books:
+                self._books[name], self._books_at[name] = earlier._books[name], earlier._books_at[name]
 
     async def close_what_is_not_in(self, successor: Pipeline) -> None:
         """Close the sources that a reload has left behind."""

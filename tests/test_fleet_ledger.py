@@ -216,6 +216,9 @@ def test_a_vendor_that_falls_silent_is_told_by_completeness_and_never_read_as_ze
         assert (ratio < 1) == (cluster in hit and not replaced), cluster
     for family in ("kcloud_node_power_watts", "kcloud_accelerator_power_watts", "kcloud_pod_power_watts"):
         appeared = _zero(page[family]) - _zero(whole[family])
+        # RAPL psys, the last resort among the whole-server meters, does not hold the accelerators: its node shows a
+        # negative residual, and `other` is then nothing by definition.
+        appeared = {k for k in appeared if k[2] != "other" or page["kcloud_node_power_residual_watts"][k[:2]] >= 0}
         assert not appeared, f"{family} turned to zero: {appeared}"
 
 

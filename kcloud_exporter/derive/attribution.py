@@ -56,8 +56,8 @@ def share_ratios(held: Holdings) -> Floats:
         ratio = np.where(live, part[of] * within, 0.0)
     of_device = held.partition_device[of]
     claimed = np.bincount(of_device, ratio, len(held.device_whole))
-    ratio = ratio / np.maximum(claimed, 1.0)[of_device]  # whatever an exporter says, no device is held twice
-    return ratio
+    # Whatever an exporter says, no device is held twice.
+    return ratio / np.maximum(claimed, 1.0)[of_device]
 
 
 def _partition_ratios(held: Holdings) -> Floats:

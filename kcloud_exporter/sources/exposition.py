@@ -60,7 +60,7 @@ def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0
     slots = np.concatenate([p.slots for p in pieces]) if pieces else np.empty(0, np.int32)
     values = np.concatenate([p.values for p in pieces]) if pieces else np.empty(0)
     if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
-        index.orders[page] = _order_of(index, slots)
+        index.remember_order(page, slots)
     codes = index.codes_of(slots)
     return columns(index, codes[codes != NO_SAMPLE], values, _joined_timestamps(pieces))
 
@@ -80,7 +80,7 @@ def _pieces(body: bytes, index: SeriesIndex, openmetrics: bool, order: LineOrder
         else:
             reader = _Reader(body, at, end, lines, index, openmetrics=openmetrics)
             piece, at = reader.read(), max(cut + 1, reader.read_to)
-            line = _resume(order, piece.slots)
+            line = order.after(piece.slots) if order is not None else 0
         samples += len(piece.values)
         if samples > index.limits.series:
             raise SourceError("series_limit", f"more than {index.limits.series} series")
@@ -232,21 +232,6 @@ class _Reader:
             values.append(value)
             stamps.append(np.nan if stamp is None else stamp)
         return np.array(values, np.float64), np.array(stamps, np.float64)
-
-
-def _resume(order: LineOrder | None, slots: Rows) -> int:
-    """The line of the last page that follows the last line read, so that one new series upsets one piece only."""
-    if order is None or not len(slots):
-        return 0
-    at = np.flatnonzero(order.slots == slots[-1])
-    return int(at[0]) + 1 if len(at) else len(order.slots)
-
-
-def _order_of(index: SeriesIndex, slots: Rows) -> LineOrder:
-    keys = index.keys
-    ordered = [keys[slot] for slot in slots.tolist()]
-    lengths = np.fromiter(map(len, ordered), np.int32, len(ordered))
-    return LineOrder(ordered, slots, lengths, index.codes_of(slots) != NO_SAMPLE)
 
 
 def _joined_timestamps(pieces: list[_Piece]) -> Floats | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -17,10 +17,10 @@ import numpy as np
 from kcloud_exporter.errors import SourceError
 from kcloud_exporter.model import Floats, Rows
 from kcloud_exporter.sources import numbers
-from kcloud_exporter.sources.series import NOT_UTF8, Parsed, SeriesIndex, columns
+from kcloud_exporter.sources.series import NOT_UTF8, LineOrder, Parsed, SeriesIndex, columns
 
 _PIECE_BYTES = 1 << 20
-_NEXT: Final = b',{"metric":'
+_METRIC: Final = b'{"metric":'
 """Begins an element, and nothing else: within a JSON string its quotes would be escaped."""
 
 
@@ -41,6 +41,16 @@ class _Answer(msgspec.Struct):
     error_type: str = msgspec.field(name="errorType", default="")
     error: str = ""
     warnings: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one piece of an answer gave: slot, value and (of a matrix) timestamp of every sample."""
+
+    slots: Rows
+    values: Floats
+    timestamps: Floats | None
+    followed: bool
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -66,28 +76,29 @@ def parse_vector(body: bytes, index: SeriesIndex, page: int = 0) -> Parsed:
     if kind not in ("vector", "matrix"):
         raise SourceError("parse", f"the answer is a {kind[:20]!r}, not a vector or matrix")
     result = bytes(answer.data.result)
-    index.begin(page, result.count(b'{"metric":'))
-    slots: list[Rows] = []
-    values: list[Floats] = []
-    stamps: list[Floats] = []
-    total = 0
-    for samples in _pieces(result):
-        present = [s for s in samples if (s.value is not None if kind == "vector" else s.values)]
-        total += len(present)
+    index.begin(page, result.count(_METRIC))
+    order = index.orders.get(page)
+    pieces: list[_Piece] = []
+    first = total = 0
+    for text in _pieces(result):
+        piece = _follow(text, index.orders.get(page), first, matrix=kind == "matrix")
+        if piece is None:
+            piece = _read(text, index, matrix=kind == "matrix")
+            first = order.after(piece.slots) if order is not None else 0
+        else:
+            first += len(piece.slots)
+        total += len(piece.slots)
         if total > index.limits.series:
             raise SourceError("series_limit", f"more than {index.limits.series} series")
-        slots.append(_slots_of(present, index))
-        if kind == "vector":
-            values.append(_floats([s.value[1] for s in present if s.value]))
-        else:
-            newest = [s.values[-1] for s in present if s.values]
-            values.append(_floats([text for _, text in newest]))
-            stamps.append(np.array([time for time, _ in newest], np.float64))
-    codes = index.codes_of(np.concatenate(slots) if slots else np.empty(0, np.int32))
+        pieces.append(piece)
+    slots = np.concatenate([p.slots for p in pieces])
+    if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
+        index.remember_order(page, slots)
+    stamps = [p.timestamps for p in pieces if p.timestamps is not None]
     parsed = columns(
         index,
-        codes,
-        np.concatenate(values) if values else np.empty(0),
+        index.codes_of(slots),
+        np.concatenate([p.values for p in pieces]),
         np.concatenate(stamps) if stamps else None,
     )
     return replace(parsed, warnings=tuple(answer.warnings or ()))
@@ -113,30 +124,54 @@ def _decode_envelope(body: bytes) -> _Answer:
         raise SourceError("parse", f"no answer of the query API: {exc}") from None
 
 
-def _pieces(result: bytes) -> Iterator[list[_Sample]]:
-    """Decode an array of samples in pieces, so that no single call holds the interpreter for long."""
+def _pieces(result: bytes) -> Iterator[bytes]:
+    """Cut an array between its elements into arrays, so that no single call holds the interpreter for long."""
     at = 0
+    while (cut := result.find(b"," + _METRIC, at + _PIECE_BYTES)) >= 0:
+        yield (b"[" if at else b"") + result[at:cut] + b"]"
+        at = cut + 1
+    yield (b"[" if at else b"") + result[at:]
+
+
+def _follow(text: bytes, order: LineOrder | None, first: int, *, matrix: bool) -> _Piece | None:
+    """Read an array that is expected to repeat the last answer from sample `first` on; None if it does not.
+
+    Only for the compact JSON that servers print: what remains without the known parts must be bare numbers.
+    """
+    elements = text[1:-1].split(_METRIC)[1:]
+    last = first + len(elements)
+    if order is None or not elements or last > len(order.keys):
+        return None
+    rest = list(map(bytes.removeprefix, elements, order.keys[first:last]))
+    if matrix:
+        newest = b"".join([each.rpartition(b"[")[2] for each in rest]).removesuffix(b'"]]}')
+        pairs = b" " + newest.replace(b'"]]},', b"\n ").replace(b',"', b" ")
+        found = numbers.bulk_timestamped(pairs, len(rest), milliseconds=False)
+        return None if found is None else _Piece(order.slots[first:last], found[1], found[0], followed=True)
+    opening, quote, _ = rest[0].rpartition(b'"]}')[0].rpartition(b'"')
+    joined = b"".join(rest).removeprefix(opening + quote).removesuffix(b'"]}')
+    if not opening.startswith(b',"value":['):
+        return None
+    values = numbers.bulk(b" " + joined.replace(b'"]},' + opening + quote, b"\n "), len(rest))
+    return None if values is None else _Piece(order.slots[first:last], values, None, followed=True)
+
+
+def _read(text: bytes, index: SeriesIndex, *, matrix: bool) -> _Piece:
+    """Read an array of samples element by element; native histograms are passed over."""
     try:
-        while (cut := result.find(_NEXT, at + _PIECE_BYTES)) >= 0:
-            yield _SAMPLES.decode((b"[" if at else b"") + result[at:cut] + b"]")
-            at = cut + 1
-        yield _SAMPLES.decode((b"[" if at else b"") + result[at:])
+        samples = _SAMPLES.decode(text)
     except _MALFORMED as exc:
         raise SourceError("parse", f"no samples: {exc}") from None
+    if matrix:
+        rows = [(s, s.values[-1]) for s in samples if s.values]
+    else:
+        rows = [(s, s.value) for s in samples if s.value is not None]
+    slots = [_slot_of(bytes(s.metric), index) for s, _ in rows]
+    times = np.array([time for _, (time, _) in rows], np.float64) if matrix else None
+    return _Piece(np.array(slots, np.int32), _floats([value for _, (_, value) in rows]), times, followed=False)
 
 
-def _slots_of(samples: list[_Sample], index: SeriesIndex) -> Rows:
-    get = index.slots.get
-    keys = [bytes(s.metric) for s in samples]
-    slots = [get(key, -1) for key in keys]
-    if -1 in slots:
-        for i, slot in enumerate(slots):
-            if slot < 0:
-                slots[i] = _first_sight(keys[i], index)
-    return np.array(slots, np.int32)
-
-
-def _first_sight(key: bytes, index: SeriesIndex) -> int:
+def _slot_of(key: bytes, index: SeriesIndex) -> int:
     if (known := index.slots.get(key)) is not None:
         return known
     try:

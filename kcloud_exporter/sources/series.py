@@ -63,12 +63,17 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class LineOrder:
-    """The lines of the last page, in order: key and slot of each, and the lengths of the keys."""
+    """The lines (or samples) of the last page, in order: key and slot of each, and the lengths of the keys."""
 
     keys: list[bytes]
     slots: Rows
     lengths: Rows
     is_sample: NDArray[np.bool_]
+
+    def after(self, slots: Rows) -> int:
+        """Where to go on when the last of `slots` was just read, so that one new series upsets one piece only."""
+        at = np.flatnonzero(self.slots == slots[-1]) if len(slots) else slots
+        return int(at[0]) + 1 if len(at) else len(self.slots)
 
 
 class SeriesIndex:
@@ -155,6 +160,12 @@ class SeriesIndex:
         else:
             self.keys[slot] = _NO_KEY
         return slot
+
+    def remember_order(self, page: int, slots: Rows) -> None:
+        """Keep the lines of a page, to be compared with those of the next one."""
+        keys = [self.keys[slot] for slot in slots.tolist()]
+        lengths = np.fromiter(map(len, keys), np.int32, len(keys))
+        self.orders[page] = LineOrder(keys, slots, lengths, self.codes_of(slots) != NO_SAMPLE)
 
     def codes_of(self, slots: Rows) -> Rows:
         """The code of each slot."""

@@ -119,9 +119,7 @@ class SeriesRule(_Strict):
     @model_validator(mode="after")
     def _known(self) -> SeriesRule:
         if self.to not in QUANTITIES and self.to not in INVENTORIES:
-            raise ValueError(
-                f"to: {self.to!r} is no quantity; known: {', '.join([*QUANTITIES, *INVENTORIES])}"
-            )
+            raise ValueError(f"to: {self.to!r} is no quantity; known: {', '.join([*QUANTITIES, *INVENTORIES])}")
         if self.to in QUANTITIES and self.unit not in SCALES:
             raise ValueError(f"unit: {self.unit!r} is unknown; known: {', '.join(SCALES)}")
         if self.to == "node_wall_power_watts" and self.meter not in METERS:
@@ -186,9 +184,7 @@ class VendorTable(_Strict):
     def _complete(self) -> VendorTable:
         for at, rule in enumerate(self.series):
             entity = QUANTITIES[rule.to].entity if rule.to in QUANTITIES else ""
-            if entity in ("device", "device_sensor", "partition", "share") and (
-                not self.device or not self.kind
-            ):
+            if entity in ("device", "device_sensor", "partition", "share") and (not self.device or not self.kind):
                 raise ValueError(f"series.{at}: {rule.to} needs kind: and device: in this table")
             if entity == "partition" and not self.partition:
                 raise ValueError(f"series.{at}: {rule.to} needs partition: in this table")

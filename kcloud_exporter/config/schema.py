@@ -1,0 +1,325 @@
+"""Schema: what the YAML may say. Strict: an unknown key is a mistake, and every mistake has its dotted place.
+
+Durations become float seconds and sizes int bytes here, so that nothing behind this door parses text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from kcloud_exporter.units import parse_duration, parse_size
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{value} has no unit; write for example {value}s")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _size(value: Any) -> Any:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str | int), Field(gt=0)]
+LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Category = Literal["pue1", "pue2", "pue3"]
+
+
+class Strict(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class GlobalConfig(Strict):
+    """Rhythm of the whole: how often, how long to wait, how long a value stays good."""
+
+    interval: Duration = Field(15.0, description="Time between two cycles.")
+    timeout: Duration = Field(10.0, description="Longest wait for a source; shorter than the interval.")
+    max_staleness: Duration = Field(45.0, description="How long the last good value of a source that fails is shown.")
+    forget_after: Duration = Field(3600.0, description="How long a vanished node or device is still expected.")
+
+    @model_validator(mode="after")
+    def _times(self) -> GlobalConfig:
+        if self.timeout >= self.interval:
+            raise ValueError(f"timeout ({self.timeout:g}s) must be shorter than interval ({self.interval:g}s)")
+        if self.max_staleness < self.interval:
+            raise ValueError(f"max_staleness ({self.max_staleness:g}s) must not be shorter than interval")
+        return self
+
+
+class BasicAuth(Strict):
+    """User and password for a source; the password comes from a file or from ${ENV}."""
+
+    username: str
+    password: SecretStr | None = None
+    password_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> BasicAuth:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("give password_file, or password: ${VARIABLE}")
+        return self
+
+
+class TlsConfig(Strict):
+    """How the certificate of a source is checked, and which one we show."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+
+
+class Access(Strict):
+    """Authentication and TLS of a source."""
+
+    basic_auth: BasicAuth | None = None
+    bearer_token: SecretStr | None = None
+    bearer_token_file: str | None = None
+    tls: TlsConfig = TlsConfig()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Access:
+        if sum(x is not None for x in (self.basic_auth, self.bearer_token, self.bearer_token_file)) > 1:
+            raise ValueError("give only one of basic_auth, bearer_token and bearer_token_file")
+        return self
+
+
+def check_url(url: str) -> str:
+    """An http(s) URL with a host and without credentials. Raises ValueError that says where they belong."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no http:// or https:// URL")
+    if parts.username or parts.password:
+        raise ValueError("a URL carries no user or password here; use basic_auth with password_file")
+    return url
+
+
+class PrometheusConfig(Access):
+    """A Prometheus-compatible server that already scrapes the exporters."""
+
+    url: str
+    method: Literal["auto", "query", "federate"] = "auto"
+    name: Name | None = Field(None, description="Value of the label source; default prometheus@host:port.")
+    match: dict[LabelName, str] = Field({}, description="Label equalities that every series must fulfil.")
+
+    _url = field_validator("url")(check_url)
+
+
+class ExporterConfig(Access):
+    """Exporters that are scraped directly."""
+
+    vendor: str
+    targets: tuple[str, ...] = Field(min_length=1)
+    name: Name | None = None
+    labels: dict[LabelName, str] = Field({}, description="Target labels, as a scrape configuration would add them.")
+
+    @field_validator("targets")
+    @classmethod
+    def _targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for target in targets:
+            check_url(target)
+        if len(set(targets)) < len(targets):
+            raise ValueError("a target stands twice")
+        return targets
+
+
+class SourceConfig(Strict):
+    """One source: exactly one of `prometheus` and `exporter`."""
+
+    prometheus: PrometheusConfig | None = None
+    exporter: ExporterConfig | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SourceConfig:
+        if (self.prometheus is None) == (self.exporter is None):
+            raise ValueError("a source is exactly one of prometheus: and exporter:")
+        return self
+
+
+class NodesConfig(Strict):
+    """How addresses become node names."""
+
+    aliases: dict[str, str] = {}
+    pattern: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groupindex
+            except re.error as exc:
+                raise ValueError(f"no regular expression: {exc}") from exc
+            if "node" not in groups:
+                raise ValueError("the pattern needs a group (?P<node>...)")
+        return pattern
+
+
+class ClusterConfig(Strict):
+    """One cluster and where its series come from."""
+
+    name: Name
+    site: Name = ""
+    labels: dict[LabelName, str] = {}
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    nodes: NodesConfig = NodesConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_site(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("site"):
+            return {**data, "site": data.get("name", "")}
+        return data
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        taken = {"cluster", "site"} & labels.keys()
+        if taken:
+            raise ValueError(f"{', '.join(sorted(taken))} is set by the exporter itself")
+        return labels
+
+
+class FacilityPower(Strict):
+    """One facility meter: a series of one cluster's sources, its scale to watts, and where it measures."""
+
+    cluster: str
+    metric: MetricName
+    labels: dict[LabelName, str] = {}
+    scale: float = Field(1.0, gt=0)
+    category: Category
+
+
+class CarbonIntensity(Strict):
+    """Grams of CO2 per kWh: a constant, or a series of a cluster's sources."""
+
+    grams_per_kwh: float | None = Field(None, ge=0)
+    cluster: str | None = None
+    metric: MetricName | None = None
+    labels: dict[LabelName, str] = {}
+    scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> CarbonIntensity:
+        from_series = self.cluster is not None and self.metric is not None
+        if (self.grams_per_kwh is None) != from_series:
+            raise ValueError("give grams_per_kwh, or cluster and metric")
+        return self
+
+
+class TariffPeriod(Strict):
+    """One time of use: days and hours in the tariff's zone."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = (
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+    )
+    from_: Annotated[str, Field(alias="from", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    to: Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+    price_per_kwh: float = Field(ge=0)
+
+
+class Tariff(Strict):
+    """What a kilowatt-hour costs; periods override the price, the first that holds wins."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    price_per_kwh: float = Field(ge=0)
+    timezone: str = "UTC"
+    periods: tuple[TariffPeriod, ...] = ()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as exc:
+            raise ValueError(f"{name!r} is no time zone; write for example Asia/Seoul") from exc
+        return name
+
+
+class SiteConfig(Strict):
+    """One site: its facility meters, carbon and price."""
+
+    name: Name
+    facility_power: tuple[FacilityPower, ...] = ()
+    carbon_intensity: CarbonIntensity | None = None
+    tariff: Tariff | None = None
+    static_pue: float | None = Field(None, ge=1, description="A constant, shown with method=static.")
+    completeness_min: float = Field(0.95, ge=0, le=1)
+
+
+class LedgerConfig(Strict):
+    """Policies of the books."""
+
+    idle: Literal["unattributed", "proportional"] = "unattributed"
+    overhead: Literal["unattributed", "proportional"] = "unattributed"
+    meters: tuple[Literal["pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys"], ...] = (
+        "pdu",
+        "redfish",
+        "dcmi",
+        "psu_input",
+        "sensor",
+        "platform",
+        "psys",
+    )
+
+
+class LimitsConfig(Strict):
+    """How much one answer may contain."""
+
+    body_bytes: Size = 64 * 2**20
+    series_per_source: int = Field(2_000_000, gt=0)
+    labels: int = Field(64, gt=0)
+    label_name_bytes: Size = 256
+    label_value_bytes: Size = 4096
+
+
+class StorageConfig(Strict):
+    """Where counters and history are kept."""
+
+    path: str = "data"
+    retention: Duration = 30 * 86400.0
+
+
+class HistoryConfig(Strict):
+    """Where history is read from."""
+
+    backend: Literal["embedded", "prometheus"] = "embedded"
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _needs_url(self) -> HistoryConfig:
+        if (self.backend == "prometheus") != (self.url is not None):
+            raise ValueError("url belongs to backend: prometheus, and is needed there")
+        return self
+
+
+class Config(Strict):
+    """The whole configuration."""
+
+    global_: GlobalConfig = Field(default=GlobalConfig(), alias="global")
+    clusters: tuple[ClusterConfig, ...] = Field(min_length=1)
+    sites: tuple[SiteConfig, ...] = ()
+    ledger: LedgerConfig = LedgerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    storage: StorageConfig = StorageConfig()
+    history: HistoryConfig = HistoryConfig()
+    vendors_dir: str | None = None

@@ -1,0 +1,124 @@
+"""Energy: our own integrals of the ledger's watts, so that joules obey the same conservation as watts.
+
+    E += P * dt        for every level from the same P and the same dt (ledger.md, section 6)
+
+dt comes from a monotonic clock, so a stepped wall clock adds nothing. A gap longer than max_staleness is not
+integrated but counted: nobody saw what was drawn in it, and energy is never invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from kcloud_exporter import catalogue
+from kcloud_exporter.catalogue import Family
+from kcloud_exporter.model import Floats, Keys, Rows, Table
+
+LEVELS: Final[Mapping[Family, Family]] = {
+    catalogue.ACCELERATOR_POWER: catalogue.ACCELERATOR_ENERGY,
+    catalogue.NODE_POWER: catalogue.NODE_ENERGY,
+    catalogue.POD_POWER: catalogue.POD_ENERGY,
+    catalogue.NAMESPACE_POWER: catalogue.NAMESPACE_ENERGY,
+    catalogue.CLUSTER_POWER: catalogue.CLUSTER_ENERGY,
+}
+"""Power family → its energy family; both carry the same labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """How much time one cycle integrates, in seconds: `seconds` seen, `gap` unseen."""
+
+    seconds: float
+    gap: float
+
+
+def interval(previous: float | None, now: float, longest: float) -> Interval:
+    """The time since the previous cycle on a monotonic clock; longer than `longest` it is a gap."""
+    if previous is None:
+        return Interval(0.0, 0.0)
+    elapsed = max(0.0, now - previous)
+    return Interval(elapsed, 0.0) if elapsed <= longest else Interval(0.0, elapsed)
+
+
+class Totals:
+    """Counters of one family: label tuple → a value that never falls. Rows are append-only."""
+
+    def __init__(self, rows: Sequence[tuple[str, ...]] = (), values: Sequence[float] = ()) -> None:
+        self.keys: list[tuple[str, ...]] = list(rows)
+        self.values: Floats = np.array(values, np.float64)
+        self.last_added: Floats = np.full(len(self.keys), -np.inf)
+        self._row = {key: at for at, key in enumerate(self.keys)}
+        self._of_keys: Keys | None = None
+        self._rows_of: Rows = np.empty(0, np.int32)
+
+    def add(self, table: Table, seconds: float, now: float) -> None:
+        """Integrate one cycle's rates (watts, grams per second, ...) of a table over `seconds`. NaN adds nothing."""
+        rows = self._rows(table.keys, len(table.values))
+        known = ~np.isnan(table.values)
+        # A label tuple stands once in a table, so plain fancy addition counts every rate once.
+        self.values[rows[known]] += table.values[known] * seconds
+        self.last_added[rows[known]] = now
+
+    def table(self, shown: Table) -> Table:
+        """The counters of what `shown` shows now: a vanished thing vanishes, its total stays in the books."""
+        rows = self._rows(shown.keys, len(shown.values))
+        values = np.where(np.isnan(shown.values), np.nan, self.values[rows])
+        values.flags.writeable = False
+        return Table(shown.keys, values)
+
+    def _rows(self, keys: Keys, count: int) -> Rows:
+        if keys is not self._of_keys:
+            self._of_keys, self._rows_of = keys, np.empty(0, np.int32)
+        if len(self._rows_of) < count:
+            new = [self._row_of(key) for key in keys.rows[len(self._rows_of) : count]]
+            self._rows_of = np.append(self._rows_of, np.array(new, np.int32))
+            fresh = len(self.keys) - len(self.values)
+            self.values = np.append(self.values, np.zeros(fresh))
+            self.last_added = np.append(self.last_added, np.full(fresh, -np.inf))
+        return self._rows_of[:count]
+
+    def _row_of(self, key: tuple[str, ...]) -> int:
+        row = self._row.get(key)
+        if row is None:
+            row = self._row[key] = len(self.keys)
+            self.keys.append(key)
+        return row
+
+    def without(self, dead: Sequence[int]) -> Totals:
+        """These totals without some rows: how the counters of long-ended pods leave the books."""
+        gone = set(dead)
+        kept = [at for at in range(len(self.keys)) if at not in gone]
+        slim = Totals([self.keys[at] for at in kept], self.values[kept].tolist())
+        slim.last_added = self.last_added[kept]
+        return slim
+
+
+class EnergyBook:
+    """All energy counters of one cluster."""
+
+    def __init__(self, totals: Mapping[str, Totals] | None = None, gap_seconds: float = 0.0) -> None:
+        self.totals: dict[str, Totals] = dict(totals or {})
+        self.gap_seconds = gap_seconds
+
+    def integrate(
+        self, power: Mapping[str, Table], shown: Mapping[str, Table], span: Interval, now: float
+    ) -> dict[str, Table]:
+        """Add one cycle, and return the energy tables of what is shown.
+
+        `power` holds the watts to integrate (hardware counters' averages where they exist), `shown` the watts on
+        the page; both by power family, over the same keys.
+        """
+        self.gap_seconds += span.gap
+        tables: dict[str, Table] = {}
+        for family, energy in LEVELS.items():
+            watts = power.get(family.name)
+            if watts is None:
+                continue
+            totals = self.totals.setdefault(energy.name, Totals())
+            totals.add(watts, span.seconds, now)
+            tables[energy.name] = totals.table(shown.get(family.name, watts))
+        return tables

@@ -1,0 +1,160 @@
+"""Direct scrape: one endpoint per target, all targets in one series table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from kcloud_exporter.model import Labels, Outcome, Scrape, SeriesTable
+from kcloud_exporter.sources.access import Access
+from kcloud_exporter.sources.base import LastSeen, failure, host_port
+from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
+from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
+
+CONCURRENCY: Final = 128
+_ACCEPT: Final = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+
+
+@dataclass(slots=True)
+class _Target:
+    name: str
+    url: str
+    index: SeriesIndex
+    failed: bool = False
+
+
+class ExporterSource:
+    """The exporters of one kind in one cluster. One hung target costs itself, never the others."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        vendor: str,
+        targets: Sequence[str],
+        wanted: Callable[[str], bool],
+        name: str | None = None,
+        target_labels: Labels | None = None,
+        body_bytes: int = 64 * 2**20,
+        limits: ParseLimits | None = None,
+        access: Access | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.cluster = cluster
+        self._table = SeriesTable()
+        self._seen = LastSeen()
+        self._wall = wall
+        urls = [_with_path(url) for url in targets]
+        self._targets = [
+            _Target(
+                source,
+                url,
+                SeriesIndex(
+                    self._table,
+                    wanted,
+                    {"instance": host_port(url), "job": vendor, **(target_labels or {})},
+                    limits or ParseLimits(),
+                ),
+            )
+            for source, url in zip(_names(vendor, name, urls), urls, strict=True)
+        ]
+        self.names = tuple(target.name for target in self._targets)
+        self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes)
+        # Of its own, not the loop's default one, which fills up with name look-ups that hang. One thread: the
+        # targets share a table.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"parse-{vendor}")
+
+    async def collect(self, timeout_seconds: float) -> list[Outcome]:
+        """Scrape every target once, all at the same time. See `Source.collect`."""
+        self._seen.collects += 1
+        deadline = clock() + timeout_seconds
+        slots = asyncio.Semaphore(CONCURRENCY)
+
+        async def scrape(target: _Target) -> Outcome:
+            return await self._scrape(target, deadline, slots)
+
+        # Targets that failed last time wait for the others, should there be more of them than slots.
+        eager = sorted(self._targets, key=lambda target: target.failed)
+        outcomes = dict(zip((t.name for t in eager), await asyncio.gather(*(scrape(t) for t in eager)), strict=True))
+        return [outcomes[name] for name in self.names]
+
+    def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
+        """See `Source.compact`."""
+        found = self._seen.survivors(self._table)
+        if found is None:
+            return []
+        old, (self._table, moved) = self._table, found
+        for target in self._targets:
+            target.index = target.index.moved(self._table, moved)
+        return [(old, self._table)]
+
+    async def close(self) -> None:
+        """Close the connections and the parsing thread."""
+        await self._connection.close()
+        self._worker.shutdown(wait=False)
+
+    async def _scrape(self, target: _Target, deadline: float, slots: asyncio.Semaphore) -> Outcome:
+        begun = clock()
+        try:
+            async with slots:
+                received_at = self._wall()
+                fetched = await self._connection.fetch(
+                    "GET",
+                    target.url,
+                    deadline - clock(),
+                    headers={
+                        "Accept": _ACCEPT,
+                        "X-Prometheus-Scrape-Timeout-Seconds": f"{max(deadline - clock(), 0):.3f}",
+                    },
+                )
+            loop = asyncio.get_running_loop()
+            parsed, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
+        except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
+            target.failed = True
+            return failure(self.cluster, target.name, exc, begun)
+        target.failed = False
+        return Scrape(
+            cluster=self.cluster,
+            source=target.name,
+            table=self._table,
+            rows=parsed.rows,
+            values=parsed.values,
+            timestamps=parsed.timestamps,
+            received_at=received_at,
+            duration_seconds=clock() - begun,
+            body_bytes=size,
+            rejected=parsed.rejected,
+        )
+
+    def _understand(self, target: _Target, fetched: Fetched) -> tuple[Parsed, int]:
+        body = decoded(fetched, self._connection.body_bytes)
+        media_type = fetched.content_type.partition(";")[0].strip().lower()
+        parsed = parse_text(body, target.index, openmetrics=media_type == "application/openmetrics-text")
+        self._seen.note(parsed.rows, len(self._table))
+        return parsed, len(body)
+
+
+def _with_path(url: str) -> str:
+    """`http://host:9400` means its `/metrics`, as in a Prometheus configuration."""
+    return f"{url}/metrics" if not urlsplit(url).path else url
+
+
+def _names(vendor: str, name: str | None, urls: Sequence[str]) -> list[str]:
+    """One unique name per target: `dcgm@host:port`, with the path where one address has several pages."""
+    if name is not None and len(urls) == 1:
+        return [name]
+    addresses = [host_port(url) for url in urls]
+    often = Counter(addresses)
+    return [
+        f"{name or vendor}@{address}" + (urlsplit(url).path if often[address] > 1 else "")
+        for address, url in zip(addresses, urls, strict=True)
+    ]
