@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
-from kcloud_exporter.config.load import load_config, parse_config
+from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
 from kcloud_exporter.errors import ConfigError, KcloudError
 from kcloud_exporter.exposition.page import PageStore, Variant
@@ -262,6 +263,20 @@ class Runtime:
         return await self.pages.page(Variant(openmetrics, known, clusters), gzip=gzip)
 
 
+def web_auth(path: Path | None, environ: Mapping[str, str]) -> WebAuth | None:
+    """Who may read: the web configuration, or the user that the original's environment names. Raises ConfigError."""
+    if path is not None:
+        return WebAuth.load(path)
+    username, password = environ.get("API_AUTH_USERNAME"), environ.get("API_AUTH_PASSWORD")
+    if not username and not password:
+        return None
+    if not (username and password):
+        raise ConfigError(["API_AUTH_USERNAME and API_AUTH_PASSWORD: give both or none"])
+    if password.lower() in KNOWN_DEFAULTS:
+        raise ConfigError(["API_AUTH_PASSWORD: this is a well-known default password; choose another"])
+    return WebAuth.for_user(username, password)
+
+
 @asynccontextmanager
 async def running(
     config: Config, load: Callable[[], Config], options: ServeOptions, first_at: Callable[[], float] | None = None
@@ -270,7 +285,7 @@ async def running(
     async with AsyncExitStack() as stack:
         runtime = Runtime(config, load)
         stack.push_async_callback(runtime.close)
-        auth = WebAuth.load(options.web_config_file) if options.web_config_file else None
+        auth = web_auth(options.web_config_file, os.environ)
         web = build_app(
             WebDeps(
                 page=runtime.page,
@@ -281,8 +296,8 @@ async def running(
                 observe=runtime.telemetry.request,
             )
         )
-        runner = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
-        stack.push_async_callback(runner.cleanup)
+        site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
+        stack.push_async_callback(site.close)
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
         yield runtime

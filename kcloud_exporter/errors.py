@@ -3,6 +3,7 @@
     KcloudError
     ├── ConfigError     the configuration is wrong: fatal at start, refused on reload
     ├── VendorError     a vendor table is wrong: fatal at start
+    ├── ListenError     the address to serve on cannot be had: fatal at start
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     └── SourceError     a source failed this time: data, never fatal; carries one of FAILURE_REASONS
 
@@ -66,6 +67,10 @@ class ConfigError(KcloudError):
 
 class VendorError(KcloudError):
     """A vendor table is wrong; the message names the file and the place in it."""
+
+
+class ListenError(KcloudError):
+    """The address to serve on cannot be had; the message says which, why, and what to do."""
 
 
 class StorageError(KcloudError):

@@ -47,7 +47,8 @@ class Scrape:
 
     A row stands at most once in `rows` (duplicates are already dropped and counted in `rejected`).
     `timestamps` are Unix seconds as the upstream printed them, NaN where it printed none; None where it
-    printed none at all. `received_at` is our own wall clock (Unix seconds) when the request was sent.
+    printed none at all. `received_at` is our own wall clock (Unix seconds)
+    when the answer was made, as near as can be told.
     """
 
     cluster: str

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from kcloud_exporter.config.load import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {name: ROOT / "requirements" / f"{name}.txt" for name in ("build", "base", "dev")}
@@ -101,7 +104,9 @@ def test_readme_names_every_vendor_table_and_no_other(readme: str) -> None:
     table = re.search(r"<!-- vendors -->(.*?)<!-- /vendors -->", (ROOT / readme).read_text(), re.DOTALL)
     assert table
     named = re.findall(r"^\| `(\w+)` \|", table[1], re.MULTILINE)[1:]
-    assert sorted(named) == sorted(path.stem for path in (ROOT / "kcloud_exporter/vendors").glob("*.yaml"))
+    tables = {path.stem for path in (ROOT / "kcloud_exporter/vendors").glob("*.yaml")}
+    # `prometheus` is no exporter: it reads what a Prometheus knows of its targets.
+    assert sorted(named) == sorted(tables - {"prometheus"})
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
@@ -119,3 +124,12 @@ def test_both_readmes_show_the_same_commands_and_configuration() -> None:
         return [re.sub(r"\s+#.*", "", block) for block in blocks]
 
     assert code("README.md") == code("README.ko.md")
+
+
+def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (example,) = [textwrap.dedent(block) for block in blocks if "clusters:" in block]
+    file = tmp_path / "kcloud-exporter.yaml"
+    file.write_text(example)
+    config = load_config(file, {})
+    assert [cluster.name for cluster in config.clusters] == ["seoul-a", "busan-a"]

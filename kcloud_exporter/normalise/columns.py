@@ -31,7 +31,8 @@ class Column:
         self.slot_target = Grow(np.int32)
         self.value = Grow(np.float64)
         self.seen = Grow(np.float64)
-        self.needs_power: set[int] = set()
+        self.needs: dict[str, set[int]] = {}
+        self._required: set[int] = set()
         self._candidates: dict[Hashable, int] = {}
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
@@ -70,6 +71,10 @@ class Column:
         slot = self._slots[key] = len(self._slots)
         return slot
 
+    def require(self, slot: int) -> None:
+        """A strict sum is none without this part, even if the part has never been seen."""
+        self._required.add(slot)
+
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view
@@ -94,6 +99,7 @@ class Column:
         if fresh is not None:
             live &= fresh
         expected: Mask = seen >= now - forget_after
+        expected[list(self._required)] = True
         slot_candidate = self.slot_candidate.view
         count = len(self._candidates)
         combined = self._combined(value, live, expected, slot_candidate, count)

@@ -62,7 +62,7 @@ class Compiler:
                 if (rule.to in INVENTORIES) != inventory or not rule.matches(labels):
                     continue
                 if inventory:
-                    self._learn(state, row, rule, labels)
+                    self._learn(state, row, table, rule, labels)
                     continue
                 if target < 0:
                     target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
@@ -70,12 +70,15 @@ class Compiler:
             if not inventory:
                 state.row_target.append(target)
 
-    def _learn(self, state: TableState, row: int, rule: SeriesRule, labels: Labels) -> None:
+    def _learn(self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels) -> None:
         if rule.to == "target":
             key = labels.get("job", ""), labels.get("instance", "")
             pod = labels.get("namespace", ""), labels.get("pod", "")
             self.own_pods[key] = pod
             self.outdated |= pod in self._taken_for_owners.get(key, ())
+        elif rule.to == "target_node":
+            node, _ = self.names.resolve(first(labels, table.node))
+            self.outdated |= self.names.learn_pod(node, labels.get("instance", ""), "")
         elif rule.to == "node_info":
             node = labels.get("exported_node") or labels.get("node", "")
             if node:
@@ -106,10 +109,13 @@ class Compiler:
                 return
             rank += self._meters.index(rule.meter) * 10_000_000
         column = self._columns[rule.to]
-        origin = (table.vendor, rule.from_[0] if many else name)
+        # Verdicts of several series are one: the worst of them all.
+        origin = (table.vendor, rule.to if rule.rows == "worst" else rule.from_[0] if many else name)
         slot = column.slot(entity, rank, origin, part, COMBINE[rule.rows], target)
-        if rule.needs_power:
-            column.needs_power.add(slot)
+        if rule.needs:
+            column.needs.setdefault(rule.needs, set()).add(slot)
+        for sibling in _siblings(rule, name, labels):
+            column.require(column.slot(entity, rank, origin, sibling, COMBINE[rule.rows], target))
         binding = state.bindings.get(rule.to)
         if binding is None:
             binding = state.bindings[rule.to] = Binding(quantity, column)
@@ -234,3 +240,12 @@ class Compiler:
             state.holder_partition.append(partition)
             state.holder_share.append(share)
         return partition, share
+
+
+def _siblings(rule: SeriesRule, name: str, labels: Labels) -> list[tuple[str, ...]]:
+    """The parts that must stand beside a row's own, by the rule's `every`: one for each value of its labels."""
+    return [
+        (name, *(value if part == label else labels.get(part, "") for part in rule.parts))
+        for label, values in rule.every.items()
+        for value in values
+    ]

@@ -235,13 +235,13 @@ class ClusterEngine:
             "facility": len(entities.facilities),
         }
         evaluated: dict[str, Evaluated] = {}
-        for name, column in self.columns.items():
-            entity = QUANTITIES[name].entity
+        for name in sorted(self.columns, key=lambda name: bool(self.columns[name].needs)):  # what is needed first
+            column, entity = self.columns[name], QUANTITIES[name].entity
             fresh: Mask | None = None
             if entity in ("pod", "share", "partition"):
                 fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
-            elif column.needs_power:
-                fresh = _powered(column, evaluated["accelerator_power_watts"])
+            elif column.needs:
+                fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else None)
             evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
         self._beyond_limit(evaluated)
         held = self._device_held.view
@@ -272,11 +272,16 @@ class ClusterEngine:
         self.beyond_limit = int(absurd.sum())
 
 
-def _powered(column: Column, power: Evaluated) -> Mask:
-    """Slots that may be believed: where a table says so, only while the device has a reading of power as well."""
+def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: float | None) -> Mask:
+    """Slots that may be believed: where a table says so, only while the device has another reading as well.
+
+    The value `bad_news` is always believed: a device that reports its own fault need not prove that it lives.
+    """
     fresh = np.ones(len(column), bool)
-    needing = np.fromiter(column.needs_power, np.int64)
-    fresh[needing] = ~np.isnan(power.value[column.entities()[needing]])
+    for needed, slots in column.needs.items():
+        needing = np.fromiter(slots, np.int64)
+        known = ~np.isnan(evaluated[needed].value[column.entities()[needing]])
+        fresh[needing] = known | (column.value.view[needing] == bad_news)
     return fresh
 
 

@@ -106,7 +106,6 @@ class ExporterSource:
         begun = clock()
         try:
             async with slots:
-                received_at = self._wall()
                 fetched = await self._connection.fetch(
                     "GET",
                     target.url,
@@ -116,6 +115,7 @@ class ExporterSource:
                         "X-Prometheus-Scrape-Timeout-Seconds": f"{max(deadline - clock(), 0):.3f}",
                     },
                 )
+                received_at = self._wall() - fetched.age
             loop = asyncio.get_running_loop()
             parsed, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -34,6 +34,8 @@ class Fetched:
     """One complete answer, not yet decompressed (see `decoded`).
 
     `is_framed` tells that the answer itself says where it ends; without it a cut answer looks like a whole one.
+    `age` is how many seconds before its end the answer was probably made: the middle between sending the request
+    (on an open connection) and receiving the head of the answer.
     """
 
     status: int
@@ -41,6 +43,26 @@ class Fetched:
     encoding: str
     content_type: str
     is_framed: bool
+    age: float = 0.0
+
+
+class _Moments:
+    """When a request went out and the head of its answer came in, told by the HTTP library's trace."""
+
+    def __init__(self) -> None:
+        self.sent = self.answered = clock()
+
+    async def trace(self, event: str, _: object) -> None:
+        """Called by httpcore at each step of a request."""
+        if event.endswith("send_request_headers.started"):
+            self.sent = clock()
+        elif event.endswith("receive_response_headers.complete"):
+            self.answered = clock()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the middle of the two."""
+        return clock() - (self.sent + self.answered) / 2
 
 
 class Connection:
@@ -68,18 +90,21 @@ class Connection:
         tls = None if self._access is None else self._access.tls
         try:
             async with asyncio.timeout(max(timeout_seconds, 0.0)):
-                client = await self._current_client()
+                client, moments = await self._current_client(), _Moments()
                 request = client.build_request(
                     method,
                     url,
                     headers={**headers, "Accept-Encoding": "gzip", **authorization(self._access)},
                     data=None if data is None else dict(data),
                     timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, 0.8 * max(timeout_seconds, 0.0))),
-                    extensions={} if tls is None or tls.server_name is None else {"sni_hostname": tls.server_name},
+                    extensions={
+                        "trace": moments.trace,
+                        **({} if tls is None or tls.server_name is None else {"sni_hostname": tls.server_name}),
+                    },
                 )
                 response = await client.send(request, stream=True)
                 try:
-                    return await self._read(response, accept)
+                    return replace(await self._read(response, accept), age=moments.age)
                 finally:
                     await response.aclose()
         except SourceError:

@@ -106,10 +106,9 @@ def _same_width_digits(joined: bytes, white: NDArray[np.intp]) -> bool:
 
 def _decode(listed: bytes, count: int) -> Floats | None:
     """Decode as a JSON array: every JSON number is a Go float of the same value (the reverse is not needed)."""
-    if b"N" in listed:
-        if b"null" in listed:
-            return None
-        listed = listed.replace(b"NaN", b"null")
+    if b"null" in listed:
+        return None
+    listed = listed.replace(b"NaN", b"null")
     try:
         numbers = _FLOATS.decode(b"[" + listed + b"]")
     except (msgspec.DecodeError, RecursionError):

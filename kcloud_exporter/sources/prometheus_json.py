@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -144,6 +145,8 @@ def _follow(text: bytes, order: LineOrder | None, first: int, *, matrix: bool) -
         return None
     rest = list(map(bytes.removeprefix, elements, order.keys[first:last]))
     if matrix:
+        if not all(map(bytes.startswith, rest, repeat(b',"values":[['))):
+            return None
         newest = b"".join([each.rpartition(b"[")[2] for each in rest]).removesuffix(b'"]]}')
         pairs = b" " + newest.replace(b'"]]},', b"\n ").replace(b',"', b" ")
         found = numbers.bulk_timestamped(pairs, len(rest), milliseconds=False)

@@ -89,7 +89,11 @@ class Sensor(_Strict):
 
 
 class SeriesRule(_Strict):
-    """One line of a table: which series, and what one of its rows means."""
+    """One line of a table: which series, and what one of its rows means.
+
+    `every` names values of a part's label without which a node's sum is no sum: {mode: [dynamic, idle]}.
+    `needs` names a reading of the same device without which this one is not believed; bad health always is.
+    """
 
     to: str
     from_: Annotated[list[str], Field(alias="from", min_length=1)]
@@ -109,7 +113,8 @@ class SeriesRule(_Strict):
     sensor: Sensor | None = None
     meter: str = ""
     owner: bool = False
-    needs_power: bool = False
+    every: dict[str, list[str]] = {}
+    needs: Literal["", "accelerator_power_watts", "accelerator_memory_total_bytes"] = ""
 
     @field_validator("values", mode="before")
     @classmethod
@@ -127,6 +132,10 @@ class SeriesRule(_Strict):
         if self.rows in ("partitioned", "per_core", "nested_zones") and not self.parts:
             raise ValueError(f"rows: {self.rows} needs parts: the labels that tell the parts from each other")
         entity = QUANTITIES[self.to].entity if self.to in QUANTITIES else ""
+        if self.every and (entity != "node" or not self.every.keys() <= set(self.parts)):
+            raise ValueError("every: only for the parts of a node's sum, by labels that stand in parts")
+        if self.needs and (entity != "device" or self.to in ("accelerator_power_watts", self.needs)):
+            raise ValueError(f"needs: {self.to} cannot depend on {self.needs}")
         if entity in ("sensor", "device_sensor") and self.sensor is None:
             raise ValueError("sensor: name it, or say which label names it")
         return self

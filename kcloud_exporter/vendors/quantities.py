@@ -49,8 +49,8 @@ _ALL: Final = (
 )
 QUANTITIES: Final[dict[str, Quantity]] = {quantity.name: quantity for quantity in _ALL}
 
-INVENTORIES: Final = ("target", "node_info", "pod_info")
-"""What else a series may tell: a scrape target's own pod, a node's name and address, the node of a pod."""
+INVENTORIES: Final = ("target", "target_node", "node_info", "pod_info")
+"""What else a series may tell: a target's own pod, a target's node, a node's name and address, a pod's node."""
 
 METERS: Final = ("pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys")
 """Kinds of whole-server meter, in their default order of preference (ledger.meters changes it)."""

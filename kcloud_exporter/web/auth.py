@@ -1,17 +1,232 @@
-"""placeholder"""
+"""The web configuration of the Prometheus exporter-toolkit: TLS, bcrypt users, headers.
+
+bcrypt is slow on purpose, so it runs in a thread, one at a time, and good and bad answers are remembered. The
+memory's key includes the stored hash: a changed password is never answered from memory.
+"""
+
 from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
 import ssl
+from collections import OrderedDict
 from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import bcrypt
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kcloud_exporter.errors import ConfigError
+
+_REMEMBERED: Final = 100
+_NOBODY: Final = b"$2b$10$/3yShjHrA7vLeJxsKuvHfOt4DBu7GFhjQnvX/emk34uyMEPn1kmVC"
+"""A hash that is checked for unknown users, so that they take as long as known ones."""
+_HEADERS: Final = frozenset(
+    {
+        "Content-Security-Policy",
+        "Strict-Transport-Security",
+        "X-Content-Type-Options",
+        "X-Frame-Options",
+        "X-XSS-Protection",
+    }
+)
+_CLIENT_AUTH: Final = {
+    "NoClientCert": ssl.CERT_NONE,
+    "RequestClientCert": ssl.CERT_OPTIONAL,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAnyClientCert": ssl.CERT_REQUIRED,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TlsServer(_Strict):
+    """`tls_server_config`: the server's certificate, and what clients must show."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str | None = None
+    client_auth_type: Literal[
+        "NoClientCert",
+        "RequestClientCert",
+        "VerifyClientCertIfGiven",
+        "RequireAnyClientCert",
+        "RequireAndVerifyClientCert",
+    ] = "NoClientCert"
+    min_version: Literal["TLS12", "TLS13"] = "TLS12"
+
+    @model_validator(mode="after")
+    def _needs_ca(self) -> TlsServer:
+        if self.client_auth_type != "NoClientCert" and self.client_ca_file is None:
+            raise ValueError(f"client_auth_type {self.client_auth_type} needs client_ca_file")
+        if self.client_auth_type == "NoClientCert" and self.client_ca_file is not None:
+            raise ValueError("client_ca_file is given, but client_auth_type asks for no certificate")
+        return self
+
+
+class HttpServer(_Strict):
+    """`http_server_config`: headers of every answer. HTTP/2 is not served here."""
+
+    http2: bool = False
+    headers: dict[str, str] = {}
+
+    @field_validator("headers")
+    @classmethod
+    def _known(cls, headers: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(headers.keys() - _HEADERS)
+        if unknown:
+            raise ValueError(f"header {unknown[0]!r} cannot be set; known: {', '.join(sorted(_HEADERS))}")
+        if any("\n" in value or "\r" in value for value in headers.values()):
+            raise ValueError("a header holds a line end")
+        return headers
+
+
+class WebConfig(_Strict):
+    """The file as a whole."""
+
+    tls_server_config: TlsServer | None = None
+    http_server_config: HttpServer = HttpServer()
+    basic_auth_users: dict[Annotated[str, Field(min_length=1)], str] = {}
+
+    @field_validator("basic_auth_users")
+    @classmethod
+    def _hashes(cls, users: dict[str, str]) -> dict[str, str]:
+        for user, hashed in users.items():
+            try:
+                bcrypt.checkpw(b"", hashed.encode())
+            except ValueError:
+                raise ValueError(
+                    f"the password of {user!r} is no bcrypt hash; make one with htpasswd -nBC 10"
+                ) from None
+        return users
+
+
+def read_web_config(path: Path) -> WebConfig:
+    """Read and check the file. Raises ConfigError with every mistake."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        raise ConfigError([f"{path}: {exc}"]) from exc
+    try:
+        return WebConfig.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError(
+            [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in exc.errors()]
+        ) from None
 
 
 class WebAuth:
-    """placeholder"""
+    """The web configuration in force. Users and headers follow the file when it changes; a bad file changes nothing."""
+
+    def __init__(self, path: Path | None, config: WebConfig) -> None:
+        self._path, self._config = path, config
+        self._stamp = self._stamped()
+        self._remembered: OrderedDict[bytes, bool] = OrderedDict()
+        self._one_at_a_time = asyncio.Lock()
+        self._server_context: ssl.SSLContext | None = None
 
     @classmethod
     def load(cls, path: Path) -> WebAuth:
-        """placeholder"""
-        raise NotImplementedError(path)
+        """From the file. Raises ConfigError."""
+        auth = cls(path, read_web_config(path))
+        auth.ssl_context()
+        return auth
+
+    @classmethod
+    def for_user(cls, username: str, password: str) -> WebAuth:
+        """One user, whose password comes from the environment of the original project."""
+        if len(password.encode()) > 72:
+            raise ConfigError(["API_AUTH_PASSWORD: at most 72 bytes"])
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
+        return cls(None, WebConfig(basic_auth_users={username: hashed}))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers to set on every answer."""
+        return self._config.http_server_config.headers
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """placeholder"""
-        return None
+        """The server's TLS context, or None for plain HTTP. Raises ConfigError for files that cannot be used."""
+        tls = self._config.tls_server_config
+        if tls is None:
+            return None
+        if self._server_context is None:
+            folder = self._path.parent if self._path else Path()
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}[
+                tls.min_version
+            ]
+            try:
+                context.load_cert_chain(folder / tls.cert_file, folder / tls.key_file)
+                if tls.client_ca_file is not None:
+                    context.load_verify_locations(folder / tls.client_ca_file)
+            except (OSError, ssl.SSLError) as exc:
+                raise ConfigError([f"tls_server_config: {exc}"]) from exc
+            context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
+            self._server_context = context
+        return self._server_context
+
+    async def allows(self, authorization: str) -> bool:
+        """Whether an Authorization header opens the door. Without users it stands open."""
+        await self._follow_file()
+        users = self._config.basic_auth_users
+        if not users:
+            return True
+        username, password = _credentials(authorization)
+        hashed = users.get(username)
+        key = hashlib.sha256(
+            b"\0".join((username.encode().hex().encode(), password.hex().encode(), (hashed or "").encode()))
+        ).digest()
+        known = self._remembered.get(key)
+        if known is not None:
+            self._remembered.move_to_end(key)
+            return known
+        async with self._one_at_a_time:
+            matches = await asyncio.to_thread(_matches, password, hashed.encode() if hashed else _NOBODY)
+        good = matches and hashed is not None
+        self._remembered[key] = good
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+        return good
+
+    def _stamped(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns if self._path else 0
+        except OSError:
+            return self._stamp if hasattr(self, "_stamp") else 0
+
+    async def _follow_file(self) -> None:
+        stamp = self._stamped()
+        if stamp == self._stamp or self._path is None:
+            return
+        self._stamp = stamp
+        try:
+            self._config = await asyncio.to_thread(read_web_config, self._path)
+        except ConfigError:
+            return
+
+
+def _credentials(authorization: str) -> tuple[str, bytes]:
+    """User and password of a basic Authorization header; empty ones when it is none."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", b""
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
+        return user.decode(), password
+    except (binascii.Error, UnicodeDecodeError):
+        return "", b""
+
+
+def _matches(password: bytes, hashed: bytes) -> bool:
+    """Check one password. Longer than 72 bytes bcrypt cannot take, so it matches nothing."""
+    if len(password) > 72 or b"\0" in password:
+        bcrypt.checkpw(b"", hashed)
+        return False
+    return bcrypt.checkpw(password, hashed)

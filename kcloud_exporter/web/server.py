@@ -1,26 +1,134 @@
-"""temporary"""
+"""Server: routes, and what surrounds every answer: authentication, one error shape, headers, self-metrics."""
+
 from __future__ import annotations
+
+import asyncio
+import logging
 import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
 from aiohttp import web
-from kcloud_exporter.web.status import WebDeps
+
+from kcloud_exporter.errors import ListenError
+from kcloud_exporter.web import pages, protection
+from kcloud_exporter.web.metrics import Metrics
+from kcloud_exporter.web.problems import problem
+from kcloud_exporter.web.status import DEPS, WebDeps
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+}
+
 
 def build_app(deps: WebDeps) -> web.Application:
-    async def metrics(request: web.Request) -> web.Response:
-        om="openmetrics" in request.headers.get("Accept","")
-        gz="gzip" in request.headers.get("Accept-Encoding","")
-        body=await deps.page(om,gz,frozenset(request.query.getall("collect[]",[])),frozenset(request.query.getall("cluster",[])))
-        h={"Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8" if om else "text/plain; version=0.0.4; charset=utf-8"}
-        if gz: h["Content-Encoding"]="gzip"
-        return web.Response(body=body,headers=h)
-    async def ready(request: web.Request) -> web.Response:
-        s=deps.status(); return web.Response(text=s.ready_reason or "ready", status=200 if s.ready else 503)
-    async def healthy(request: web.Request) -> web.Response: return web.Response(text="ok")
-    async def index(request: web.Request) -> web.Response: return web.Response(text=str(deps.status()))
-    async def reload(request: web.Request) -> web.Response:
-        p=await deps.reload(); return web.Response(text="\n".join(p), status=500 if p else 200)
-    app=web.Application()
-    app.add_routes([web.get("/metrics",metrics),web.get("/-/ready",ready),web.get("/-/healthy",healthy),web.get("/",index),web.post("/-/reload",reload)])
+    """The application with all its routes. Nothing listens yet."""
+    app = web.Application(middlewares=[_observed, _authenticated, _explained], client_max_size=protection.BODY_BYTES)
+    app[DEPS] = deps
+    app.add_routes(
+        [
+            web.get("/", pages.landing),
+            web.get("/metrics", Metrics()),
+            web.get("/-/healthy", pages.healthy),
+            web.get("/-/ready", pages.ready),
+            web.post("/-/reload", pages.reload),
+        ]
+    )
+    app.on_response_prepare.append(_dressed)
     return app
 
-async def start_site(app: web.Application, host: str, port: int, ssl_context: ssl.SSLContext|None) -> web.AppRunner:
-    r=web.AppRunner(app); await r.setup(); await web.TCPSite(r,host,port,ssl_context=ssl_context).start(); return r
+
+class Site:
+    """A listening server. Closing it ends what is open, within a few seconds."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self._runner, self._server = runner, server
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, which matters where port 0 was asked for."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening, let running answers end, close the connections."""
+        self._server.close()
+        await self._runner.cleanup()
+
+
+async def start_site(
+    app: web.Application,
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext | None,
+    limits: protection.Limits = protection.DEFAULTS,
+) -> Site:
+    """Listen. Raises ListenError when the address cannot be had."""
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=protection.KEEP_ALIVE_SECONDS, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        server = await protection.listen(runner, host, port, ssl_context, limits)
+    except OSError as exc:
+        await runner.cleanup()
+        mend = "choose another with --web.listen-address"
+        raise ListenError(f"cannot listen on {host}:{port}: {exc.strerror or exc}; {mend}") from exc
+    return Site(runner, server)
+
+
+def _route(request: web.Request) -> str:
+    """The template of the route, never the path that a client sent: that would be a label without bound."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
+
+
+@web.middleware
+async def _observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    begun, status = time.perf_counter(), 500
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        request.app[DEPS].observe(_route(request), request.method, status, time.perf_counter() - begun)
+
+
+@web.middleware
+async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+    auth = request.app[DEPS].auth
+    if auth is not None and not await auth.allows(request.headers.get("Authorization", "")):
+        return problem(401, "credentials are needed", headers={"WWW-Authenticate": 'Basic realm="kcloud-exporter"'})
+    return await handler(request)
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors in their one shape; a defect is logged, and its text goes no further."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return problem(404, "there is no such page; / lists what there is")
+    except web.HTTPMethodNotAllowed as exc:
+        allowed = ", ".join(sorted(exc.allowed_methods))
+        return problem(405, f"this page answers {allowed}", headers={"Allow": allowed})
+    except web.HTTPException as exc:
+        return problem(exc.status, exc.reason)
+    except ConnectionResetError:
+        raise
+    except Exception:
+        log.exception("request failed", extra={"route": _route(request)})
+        return problem(500, "a defect of the exporter; its log has the details")
+
+
+async def _dressed(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers of every answer; those of the web configuration win."""
+    response.headers["Server"] = "kcloud-exporter"
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    auth = request.app[DEPS].auth
+    if auth is not None:
+        response.headers.update(auth.headers)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from aiohttp import web
 
 from kcloud_exporter.web.auth import WebAuth
 
@@ -62,3 +64,6 @@ class WebDeps:
     enable_lifecycle: bool
     auth: WebAuth | None
     observe: Callable[[str, str, int, float], None]
+
+
+DEPS: Final = web.AppKey("deps", WebDeps)

@@ -87,11 +87,11 @@ def victoria_metrics(config: Mapping[str, Any], folder: Path) -> Iterator[QueryS
 
 
 @contextlib.contextmanager
-def node_exporter(folder: Path) -> Iterator[str]:
-    """A node_exporter of this very machine; yields the URL of its page."""
+def node_exporter(folder: Path, *flags: str) -> Iterator[str]:
+    """A node_exporter of this very machine, unless `flags` say otherwise; yields the URL of its page."""
     binary, port = require("prometheus-node-exporter"), free_port()
     url = f"http://127.0.0.1:{port}/metrics"
-    arguments = [binary, f"--web.listen-address=127.0.0.1:{port}"]
+    arguments = [binary, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn", *flags]
     with start("node_exporter", arguments, folder, lambda: answers(url)):
         yield url
 

@@ -1,0 +1,133 @@
+"""Protection: what every connection must keep to, whatever its client does.
+
+aiohttp bounds neither how long a request's head may take nor how long a reader may stall, so a guard stands
+between the transport and aiohttp's own protocol and closes connections that overstay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final, cast
+
+from aiohttp import web
+
+HEAD_SECONDS: Final = 5.0
+"""For the first byte and all of a request's head."""
+STALL_SECONDS: Final = 10.0
+"""For a reader that takes nothing more while we have something to send."""
+CONNECTIONS: Final = 512
+BODY_BYTES: Final = 64 * 1024
+KEEP_ALIVE_SECONDS: Final = 75.0
+_HEAD_END: Final = b"\r\n\r\n"
+_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each connection, and all of them together, must keep to. Times in seconds."""
+
+    connections: int = CONNECTIONS
+    head: float = HEAD_SECONDS
+    stall: float = STALL_SECONDS
+
+
+DEFAULTS: Final = Limits()
+
+
+class Gate:
+    """How many connections are open."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.open = most, 0
+
+
+class Guard(asyncio.Protocol):
+    """One connection: forwards everything to aiohttp, and keeps the time."""
+
+    def __init__(self, inner: asyncio.Protocol, gate: Gate, limits: Limits) -> None:
+        self._inner, self._gate, self._limits = inner, gate, limits
+        self._transport: asyncio.Transport | None = None
+        self._head: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._tail = b""
+        self._counted = self._upgraded = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or turn the client away when there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._gate.open >= self._gate.most:
+            self._transport.write(_BUSY)
+            self._transport.close()
+            return
+        self._gate.open += 1
+        self._counted = True
+        self._inner.connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request: its head must be complete in time."""
+        if not self._counted:
+            return
+        if not self._upgraded:
+            seen = self._tail + data
+            if _HEAD_END in seen:
+                self._tail = b""
+                self._upgraded = b"\r\nupgrade:" in seen.lower()
+                self._cancel_head()
+            else:
+                self._tail = seen[-3:]
+                if self._head is None:
+                    self._await_head()
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Forwarded."""
+        return self._inner.eof_received() if self._counted else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forwarded; the place is free again."""
+        self._cancel_head()
+        self.resume_writing()
+        if self._counted:
+            self._gate.open -= 1
+            self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The reader stalls: from now on it has a deadline."""
+        self._stall = asyncio.get_running_loop().call_later(self._limits.stall, self._abort)
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The reader goes on."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+            self._inner.resume_writing()
+
+    def _await_head(self) -> None:
+        self._head = asyncio.get_running_loop().call_later(self._limits.head, self._abort)
+
+    def _cancel_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def listen(
+    runner: web.AppRunner, host: str, port: int, ssl_context: ssl.SSLContext | None, limits: Limits
+) -> asyncio.Server:
+    """Serve a set-up runner on an address behind guards. Raises OSError when the address cannot be had."""
+    server, gate = runner.server, Gate(limits.connections)
+    if server is None:
+        raise RuntimeError("the runner is not set up")
+
+    def guarded() -> Guard:
+        return Guard(server(), gate, limits)
+
+    return await asyncio.get_running_loop().create_server(guarded, host, port, ssl=ssl_context, backlog=256)
