@@ -1,7 +1,4 @@
-"""App: the composition root. The only place that knows everybody, and where the running program is put together.
-
-config ─► sources ─► Pipeline.tick (APScheduler) ─► SnapshotStore ─► PageStore ─► web
-"""
+"""App: the composition root, and what each command runs. The only place that knows everybody."""
 
 from __future__ import annotations
 
@@ -14,253 +11,23 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
-from kcloud_exporter import __version__, catalogue
-from kcloud_exporter.catalogue import Level
+from kcloud_exporter import __version__
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
-from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
-from kcloud_exporter.errors import ConfigError, KcloudError
-from kcloud_exporter.exposition.page import PageStore, Variant
+from kcloud_exporter.config.schema import Config
+from kcloud_exporter.errors import ConfigError
 from kcloud_exporter.fleet import Fleet, FleetSpec, run_fleet
 from kcloud_exporter.options import ServeOptions
-from kcloud_exporter.pipeline import Pipeline, facility_meters
-from kcloud_exporter.snapshot import SnapshotStore
-from kcloud_exporter.sources.base import Source
-from kcloud_exporter.sources.exporter import ExporterSource
-from kcloud_exporter.sources.exposition import ParseLimits
-from kcloud_exporter.sources.prometheus import PrometheusSource
-from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
+from kcloud_exporter.runtime import Runtime, check
 from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.server import build_app, start_site
-from kcloud_exporter.web.status import ClusterStatus, SourceStatus, Status, WebDeps
+from kcloud_exporter.web.status import WebDeps
+
+__all__ = ["check", "demo", "fleet", "serve", "snapshot"]
 
 log = logging.getLogger(__name__)
-STALE_TICKS = 3
-"""Ready means: the newest snapshot is no older than this many intervals."""
-
-
-def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
-    """One source per entry of the configuration, asking only for what the vendor tables and the sites name."""
-    limits = ParseLimits(
-        series=config.limits.series_per_source,
-        labels=config.limits.labels,
-        label_name_bytes=config.limits.label_name_bytes,
-        label_value_bytes=config.limits.label_value_bytes,
-    )
-    sources: list[Source] = []
-    for cluster in config.clusters:
-        facility = sorted(facility_meters(config, cluster.name))
-        for entry in cluster.sources:
-            if entry.prometheus is not None:
-                sources.append(_prometheus(config, cluster.name, entry.prometheus, vendors, facility, limits))
-            elif entry.exporter is not None:
-                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, facility, limits))
-    return sources
-
-
-def _prometheus(
-    config: Config,
-    cluster: str,
-    entry: PrometheusConfig,
-    vendors: VendorIndex,
-    facility: list[str],
-    limits: ParseLimits,
-) -> Source:
-    counters = vendors.counters()
-    gauges = [name for name in vendors.names() if name not in counters] + facility
-    return PrometheusSource(
-        cluster=cluster,
-        url=entry.url,
-        method=entry.method,
-        name=entry.name,
-        match=dict(entry.match),
-        gauges=gauges,
-        counters=sorted(counters),
-        counter_window=config.global_.max_staleness,
-        body_bytes=config.limits.body_bytes,
-        limits=limits,
-        access=entry,
-    )
-
-
-def _exporter(
-    config: Config, cluster: str, entry: ExporterConfig, vendors: VendorIndex, facility: list[str], limits: ParseLimits
-) -> Source:
-    wanted = frozenset([*vendors.names(entry.vendor), *facility])
-    return ExporterSource(
-        cluster=cluster,
-        vendor=entry.vendor,
-        targets=list(entry.targets),
-        name=entry.name,
-        target_labels=dict(entry.labels),
-        wanted=wanted.__contains__,
-        body_bytes=config.limits.body_bytes,
-        limits=limits,
-        access=entry,
-    )
-
-
-def check(config: Config) -> None:
-    """Everything that can be checked of a configuration without a network. Raises ConfigError."""
-    problems = check_vendors(config, vendors_of(config))
-    if problems:
-        raise ConfigError(problems)
-
-
-def vendors_of(config: Config) -> VendorIndex:
-    """The vendor tables of the package and those of the configuration's own folder."""
-    return load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
-
-
-def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
-    """What only the vendor tables can tell of a configuration: names of tables that do not exist."""
-    known = [*vendors.tables, "generic"]
-    return [
-        f"clusters.{c}.sources.{s}.exporter.vendor: {source.exporter.vendor!r} is no vendor table; "
-        f"known: {', '.join(known)}"
-        for c, cluster in enumerate(config.clusters)
-        for s, source in enumerate(cluster.sources)
-        if source.exporter is not None and source.exporter.vendor not in known
-    ]
-
-
-class Runtime:
-    """The running program: one pipeline on a schedule, one page store, one set of self-metrics.
-
-    Reloading builds a new pipeline beside the old one and swaps it between two ticks; clusters whose
-    configuration did not change keep their sources and their state.
-    """
-
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
-        self._load = load
-        self.started_at = time.time()
-        self.telemetry = Telemetry()
-        self.store = SnapshotStore()
-        self.pages = PageStore(self.telemetry.exposition, time.time)
-        self.config = config
-        self.pipeline = self._build(config, None)
-        self.telemetry.reloaded(good=True)
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
-        self._lock = asyncio.Lock()
-
-    def _build(self, config: Config, earlier: Pipeline | None) -> Pipeline:
-        check(config)
-        vendors = vendors_of(config)
-        pipeline = Pipeline(config, vendors, build_sources(config, vendors), self.telemetry)
-        if earlier is not None:
-            pipeline.continue_from(earlier)
-        return pipeline
-
-    async def tick(self) -> None:
-        """One cycle: gather, derive, render, publish. A defect is logged and counted; the next tick comes anyway."""
-        async with self._lock:
-            try:
-                snapshot = await self.pipeline.tick()
-                with self.telemetry.stage("render"):
-                    await asyncio.to_thread(self.pages.render, snapshot)
-                self.store.publish(snapshot)
-            except Exception:
-                log.exception("tick failed")
-
-    async def reload(self) -> list[str]:
-        """Read the configuration again. Returns every mistake; with any, the old configuration goes on."""
-        try:
-            config = await asyncio.to_thread(self._load)
-            async with self._lock:
-                earlier, self.pipeline = self.pipeline, self._build(config, self.pipeline)
-                changed = config.global_.interval != self.config.global_.interval
-                self.config = config
-            await earlier.close_what_is_not_in(self.pipeline)
-        except KcloudError as exc:
-            self.telemetry.reloaded(good=False)
-            problems = list(exc.problems) if isinstance(exc, ConfigError) else [str(exc)]
-            log.error(  # noqa: TRY400 - a mistake of the user, told in full, not a defect
-                "reload failed, the old configuration goes on", extra={"problems": "; ".join(problems)}
-            )
-            return problems
-        if changed:
-            self._scheduler.reschedule_job("tick", trigger="interval", seconds=config.global_.interval)
-        self.telemetry.reloaded(good=True)
-        log.info("configuration reloaded", extra={"clusters": len(config.clusters)})
-        return []
-
-    def start(self, first_at: float | None = None) -> None:
-        """Begin ticking on the interval, first at a Unix time if one is given.
-
-        Ticks never overlap, and missed ones are not made up for.
-        """
-        start = datetime.fromtimestamp(first_at, UTC) if first_at is not None else None
-        self._scheduler.add_job(
-            self.tick,
-            "interval",
-            seconds=self.config.global_.interval,
-            start_date=start,
-            id="tick",
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
-        self._scheduler.start()
-
-    async def close(self) -> None:
-        """Stop ticking and close every connection."""
-        self._scheduler.shutdown(wait=False)
-        async with self._lock:
-            await self.pipeline.close()
-
-    def status(self) -> Status:
-        """What the landing page and /-/ready tell."""
-        snapshot = self.store.current
-        limit = STALE_TICKS * self.config.global_.interval
-        reason = ""
-        if snapshot is None:
-            reason = "no snapshot yet: the first cycle has not ended"
-        elif (age := time.time() - snapshot.timestamp) > limit:
-            reason = f"the snapshot is {age:.0f} s old, more than {limit:.0f} s"
-        clusters = tuple(
-            ClusterStatus(
-                name=name,
-                site=cluster.cluster.site,
-                sources=tuple(
-                    SourceStatus(
-                        name=source,
-                        up=state.up,
-                        last_success=state.last_success,
-                        failure=state.failure or None,
-                        samples=state.samples,
-                    )
-                    for source, state in sorted(cluster.sources.items())
-                ),
-            )
-            for name, cluster in self.pipeline.clusters.items()
-        )
-        return Status(
-            version=__version__,
-            started_at=self.started_at,
-            snapshot_timestamp=snapshot.timestamp if snapshot else None,
-            ready=not reason,
-            ready_reason=reason,
-            clusters=clusters,
-            known_levels=tuple(catalogue.LEVELS),
-            known_clusters=tuple(self.pipeline.clusters),
-        )
-
-    async def page(
-        self,
-        openmetrics: bool,
-        gzip: bool,
-        levels: frozenset[str],
-        clusters: frozenset[str],
-    ) -> bytes:
-        """The finished page for the web server."""
-        known = cast("frozenset[Level]", levels)
-        return await self.pages.page(Variant(openmetrics, known, clusters), gzip=gzip)
 
 
 def web_auth(path: Path | None, environ: Mapping[str, str]) -> WebAuth | None:
@@ -279,11 +46,15 @@ def web_auth(path: Path | None, environ: Mapping[str, str]) -> WebAuth | None:
 
 @asynccontextmanager
 async def running(
-    config: Config, load: Callable[[], Config], options: ServeOptions, first_at: Callable[[], float] | None = None
+    config: Config,
+    load: Callable[[], Config],
+    options: ServeOptions,
+    storage: Path | None,
+    first_at: Callable[[], float] | None = None,
 ) -> AsyncIterator[Runtime]:
     """The whole program, serving; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
-        runtime = Runtime(config, load)
+        runtime = Runtime(config, load, storage)
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
         web = build_app(
@@ -309,7 +80,9 @@ def serve(options: ServeOptions) -> int:
     def load() -> Config:
         return load_config(options.config_file)
 
-    return asyncio.run(_until_stopped(load(), load, options, _announce))
+    config = load()
+    storage = options.storage_path or Path(config.storage.path)
+    return asyncio.run(_until_stopped(config, load, options, storage, _announce))
 
 
 def demo(options: ServeOptions, *, seed: int, frozen: bool) -> int:
@@ -330,7 +103,7 @@ async def _demo(options: ServeOptions, spec: FleetSpec) -> int:
             _announce(options)
             _say(f"  simulated fleet  {fleet.control_url}/         every exporter; /truth has the right answers")
 
-        return await _until_stopped(config, lambda: config, options, announce, before_a_step_ends)
+        return await _until_stopped(config, lambda: config, options, options.storage_path, announce, before_a_step_ends)
 
 
 def _announce(options: ServeOptions) -> None:
@@ -351,6 +124,7 @@ async def _until_stopped(
     config: Config,
     load: Callable[[], Config],
     options: ServeOptions,
+    storage: Path | None,
     announce: Callable[[ServeOptions], None],
     first_at: Callable[[], float] | None = None,
 ) -> int:
@@ -358,7 +132,7 @@ async def _until_stopped(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with running(config, load, options, first_at) as runtime:
+    async with running(config, load, options, storage, first_at) as runtime:
         reloads: set[asyncio.Task[Any]] = set()
 
         def reload() -> None:

@@ -16,20 +16,24 @@ from dataclasses import dataclass, field
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import ClusterConfig, Config, SiteConfig
+from kcloud_exporter.derive.energy import SITE_LEVELS, EnergyBook, Totals, interval
 from kcloud_exporter.derive.inputs import facility_watts, inputs_of
 from kcloud_exporter.derive.ledger import Ledger, balance
 from kcloud_exporter.derive.pue import SitePower, site_power
 from kcloud_exporter.derive.tables import ClusterTables, small_table
-from kcloud_exporter.errors import FailureReason, RejectReason
+from kcloud_exporter.errors import FailureReason, RejectReason, StorageError
 from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Snapshot, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.sources.base import Source
+from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import VendorIndex
 
 log = logging.getLogger(__name__)
 COMPACT_EVERY = 100
 """Cycles between looks for dead series."""
+ENDED_PODS_SECONDS, ENDED_PODS_MOST = 86_400.0, 100_000
+"""How long, and for how many pods at the most, the counter of an ended pod is kept in case it comes back."""
 
 
 @dataclass(slots=True)
@@ -60,8 +64,9 @@ class Books:
 class ClusterPipeline:
     """One cluster from outcomes to books. Clusters share nothing."""
 
-    def __init__(self, config: Config, cluster: ClusterConfig, vendors: VendorIndex) -> None:
-        self.config, self.cluster = config, cluster
+    def __init__(self, config: Config, cluster: ClusterConfig, vendors: VendorIndex, energy: EnergyBook) -> None:
+        self.config, self.cluster, self.energy = config, cluster, energy
+        self.previous: float | None = None
         self.sources: dict[str, SourceState] = {}
         self._tables = ClusterTables(cluster.name)
         self._engine = ClusterEngine(
@@ -78,8 +83,11 @@ class ClusterPipeline:
         for old, new in replaced:
             self._engine.retire(old, new)
 
-    def cycle(self, outcomes: Sequence[Outcome], now: float) -> Books:
-        """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock."""
+    def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
+        """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.
+
+        `now` is Unix time, for ages; `monotonic` counts seconds that no clock setting moves, for energy.
+        """
         scrapes = [outcome for outcome in outcomes if isinstance(outcome, Scrape)]
         for outcome in outcomes:
             self._note(outcome, now)
@@ -89,6 +97,10 @@ class ClusterPipeline:
         ledger = balance(inputs_of(readings), idle=self.config.ledger.idle, overhead=self.config.ledger.overhead)
         self._count_derived(ledger)
         tables = self._tables.build(readings, ledger)
+        span = interval(self.previous, monotonic, self.config.global_.max_staleness)
+        self.previous = monotonic
+        tables.update(self.energy.integrate(tables, tables, span, now))
+        tables[catalogue.ENERGY_GAP.name] = small_table([((self.cluster.name,), self.energy.gap_seconds)])
         tables.update(self.source_tables())
         known = int(ledger.node_measured.sum() + ledger.node_partial.sum() + ledger.node_lost.sum())
         watts = [w for w in ledger.cluster_power.tolist() if not math.isnan(w)]
@@ -181,12 +193,17 @@ class Pipeline:
         sources: Sequence[Source],
         telemetry: Telemetry,
         *,
+        counters: Counters,
         wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
+        self._counters, self._monotonic = counters, monotonic
+        self._site_previous: float | None = None
+        self._site_energy = {site.name: counters.site(site.name) for site in config.sites}
         self._wall = wall
         self._cycle = 0
-        self.clusters = {c.name: ClusterPipeline(config, c, vendors) for c in config.clusters}
+        self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
         self._label_names = tuple(sorted({label for c in config.clusters for label in c.labels}))
         self._books: dict[str, Books] = {}
         self._books_at: dict[str, float] = {}
@@ -197,7 +214,9 @@ class Pipeline:
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
         with self._telemetry.stage("derive"):
-            snapshot = await asyncio.to_thread(self._derive, outcomes, now)
+            snapshot = await asyncio.to_thread(self._derive, outcomes, now, self._monotonic())
+        with self._telemetry.stage("persist"):
+            await asyncio.to_thread(self._persist, now)
         self._cycle += 1
         if self._cycle % COMPACT_EVERY == 0:
             self._compact()
@@ -212,16 +231,16 @@ class Pipeline:
             outcomes[source.cluster].extend(task.result())
         return outcomes
 
-    def _derive(self, outcomes: Mapping[str, Sequence[Outcome]], now: float) -> Snapshot:
+    def _derive(self, outcomes: Mapping[str, Sequence[Outcome]], now: float, monotonic: float) -> Snapshot:
         for name, cluster in self.clusters.items():
             try:
-                self._books[name] = cluster.cycle(outcomes[name], now)
+                self._books[name] = cluster.cycle(outcomes[name], now, monotonic)
                 self._books_at[name] = now
             except Exception as exc:
                 log.exception("cycle failed", extra={"cluster": name})
                 self._after_defect(cluster, exc, now)
         snapshots = {name: self._books[name].snapshot for name in self.clusters if name in self._books}
-        return Snapshot(now, self._cycle, snapshots, self._fleet_tables(now), self._label_names)
+        return Snapshot(now, self._cycle, snapshots, self._fleet_tables(now, monotonic), self._label_names)
 
     def _after_defect(self, cluster: ClusterPipeline, exc: Exception, now: float) -> None:
         """Keep the last books for max_staleness, then show only that the cluster's sources have failed."""
@@ -233,10 +252,34 @@ class Pipeline:
             empty = ClusterSnapshot(name, cluster.cluster.site, cluster.source_tables())
             self._books[name] = Books(empty, None, 0, 0, {})
 
-    def _fleet_tables(self, now: float) -> dict[str, Table]:
+    def _persist(self, now: float) -> None:
+        """Counters are on disk before the page that shows them. Where the disk fails, the cycle goes on and says so."""
+        energy = {name: cluster.energy for name, cluster in self.clusters.items()}
+        if self._cycle % COMPACT_EVERY == COMPACT_EVERY - 1:
+            for book in energy.values():
+                book.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
+        try:
+            self._counters.save(energy, self._site_energy, now)
+        except StorageError as exc:
+            self._telemetry.storage_failed()
+            log.exception("counters could not be written; they go on in memory", extra={"detail": str(exc)})
+
+    def _fleet_tables(self, now: float, monotonic: float) -> dict[str, Table]:
         rows: dict[str, list[tuple[tuple[str, ...], float]]] = {}
+        span = interval(self._site_previous, monotonic, self.config.global_.max_staleness)
+        self._site_previous = monotonic
         for site in self.config.sites:
-            self._site_rows(site, rows)
+            mine: dict[str, list[tuple[tuple[str, ...], float]]] = {}
+            self._site_rows(site, mine)
+            for family, counter in SITE_LEVELS.items():
+                if family.name in mine:
+                    table = small_table(mine[family.name])
+                    totals = self._site_energy[site.name].setdefault(counter.name, Totals())
+                    totals.add(table, span.seconds, now)
+                    shown = totals.table(table)
+                    rows.setdefault(counter.name, []).extend(zip(shown.keys.rows, shown.values.tolist(), strict=True))
+            for name, found in mine.items():
+                rows.setdefault(name, []).extend(found)
         rows[catalogue.SNAPSHOT_TIMESTAMP.name] = [((), now)]
         rows[catalogue.CLUSTER_INFO_NAME] = [
             ((c.name, c.site, *(c.labels.get(label, "") for label in self._label_names)), 1.0)
@@ -287,7 +330,10 @@ class Pipeline:
 
     def continue_from(self, earlier: Pipeline) -> None:
         """Take over sources and state of every cluster whose configuration is the same as before."""
-        self._cycle = earlier._cycle
+        self._cycle, self._site_previous = earlier._cycle, earlier._site_previous
+        for name, cluster in self.clusters.items():
+            if name in earlier.clusters:
+                cluster.previous = earlier.clusters[name].previous
         if _common(self.config) != _common(earlier.config):
             return
         for name, cluster in list(self.clusters.items()):

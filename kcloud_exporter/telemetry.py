@@ -69,6 +69,26 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self._storage_failures = Counter(
+            "kcloud_exporter_storage_write_failures_total",
+            "Cycles whose counters could not be written to disk; they went on in memory.",
+            registry=self.registry,
+        )
+
+        self._storage_damaged = Counter(
+            "kcloud_exporter_storage_damaged_total",
+            "Times that the counters on disk were found damaged and restored from the backup, or begun anew.",
+            registry=self.registry,
+        )
+
+    def storage_damaged(self) -> None:
+        """Note that damage was found."""
+        self._storage_damaged.inc()
+
+    def storage_failed(self) -> None:
+        """Note that a cycle's counters are not on disk."""
+        self._storage_failures.inc()
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure one stage of the cycle in seconds of wall time."""

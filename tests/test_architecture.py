@@ -26,22 +26,25 @@ DOORS: dict[str, set[str]] = {
     "sources": FOUNDATION | {"config", "telemetry"},
     "normalise": FOUNDATION | {"vendors"},
     "derive": FOUNDATION,
+    "storage": FOUNDATION | {"derive"},
     "exposition": FOUNDATION | {"snapshot"},
     "web": FOUNDATION | {"snapshot"},
     "fleet": FOUNDATION,
-    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "snapshot", "telemetry"},
+    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry"},
     "bench": FOUNDATION | {"sources", "normalise", "derive", "vendors", "exposition"},
 }
-"""Room → the rooms it may import. `bench` measures the data path, so it may walk all of it."""
+"""Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
+`storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
+all of it."""
 
-COMPOSERS = {"app", "cli", "__main__", "__init__"}
+COMPOSERS = {"app", "runtime", "cli", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")
 FORBIDDEN_TO_THE_PURE = {"asyncio", "time", "logging", "socket", "httpx", "aiohttp", "os", "random", "datetime"}
 OUTSIDE = {
     "httpx": {"sources"},
     "aiohttp": {"web", "fleet", "app"},
-    "apscheduler": {"app"},
-    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet"},
+    "apscheduler": {"runtime"},
+    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet", "storage"},
 }
 """Libraries that belong to certain rooms only."""
 
@@ -100,5 +103,6 @@ def test_files_stay_small() -> None:
         str(p.relative_to(PACKAGE)): n
         for p in modules()
         if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400
+        and p.name != "catalogue.py"  # one table, a row per family, to be read as a whole
     }
     assert not long, f"files over 400 lines must argue for it: {long}"

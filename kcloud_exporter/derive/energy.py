@@ -16,7 +16,7 @@ import numpy as np
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import Family
-from kcloud_exporter.model import Floats, Keys, Rows, Table
+from kcloud_exporter.model import Floats, Keys, Mask, Rows, Table
 
 LEVELS: Final[Mapping[Family, Family]] = {
     catalogue.ACCELERATOR_POWER: catalogue.ACCELERATOR_ENERGY,
@@ -26,6 +26,10 @@ LEVELS: Final[Mapping[Family, Family]] = {
     catalogue.CLUSTER_POWER: catalogue.CLUSTER_ENERGY,
 }
 """Power family → its energy family; both carry the same labels."""
+SITE_LEVELS: Final[Mapping[Family, Family]] = {
+    catalogue.SITE_FACILITY_POWER: catalogue.SITE_FACILITY_ENERGY,
+    catalogue.SITE_IT_POWER: catalogue.SITE_IT_ENERGY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +51,26 @@ def interval(previous: float | None, now: float, longest: float) -> Interval:
 class Totals:
     """Counters of one family: label tuple → a value that never falls. Rows are append-only."""
 
-    def __init__(self, rows: Sequence[tuple[str, ...]] = (), values: Sequence[float] = ()) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[str, ...]] = (), values: Sequence[float] | Floats = (), seen: float = -np.inf
+    ) -> None:
         self.keys: list[tuple[str, ...]] = list(rows)
         self.values: Floats = np.array(values, np.float64)
-        self.last_added: Floats = np.full(len(self.keys), -np.inf)
+        self.last_added: Floats = np.full(len(self.keys), seen)
         self._row = {key: at for at, key in enumerate(self.keys)}
         self._of_keys: Keys | None = None
         self._rows_of: Rows = np.empty(0, np.int32)
 
     def add(self, table: Table, seconds: float, now: float) -> None:
         """Integrate one cycle's rates (watts, grams per second, ...) of a table over `seconds`. NaN adds nothing."""
+        known = np.flatnonzero(~np.isnan(table.values))
         rows = self._rows(table.keys, len(table.values))
-        known = ~np.isnan(table.values)
+        new = known[rows[known] < 0]
+        if len(new):
+            rows[new] = [self._row_of(table.keys.rows[at]) for at in new.tolist()]
+            fresh = len(self.keys) - len(self.values)
+            self.values = np.append(self.values, np.zeros(fresh))
+            self.last_added = np.append(self.last_added, np.full(fresh, -np.inf))
         # A label tuple stands once in a table, so plain fancy addition counts every rate once.
         self.values[rows[known]] += table.values[known] * seconds
         self.last_added[rows[known]] = now
@@ -66,19 +78,19 @@ class Totals:
     def table(self, shown: Table) -> Table:
         """The counters of what `shown` shows now: a vanished thing vanishes, its total stays in the books."""
         rows = self._rows(shown.keys, len(shown.values))
-        values = np.where(np.isnan(shown.values), np.nan, self.values[rows])
+        counted = ~np.isnan(shown.values) & (rows >= 0)
+        values = np.full(len(rows), np.nan)
+        values[counted] = self.values[rows[counted]]
         values.flags.writeable = False
         return Table(shown.keys, values)
 
     def _rows(self, keys: Keys, count: int) -> Rows:
+        """The row of each key, -1 for one that has never had a rate; kept while the keys stay the same object."""
         if keys is not self._of_keys:
             self._of_keys, self._rows_of = keys, np.empty(0, np.int32)
         if len(self._rows_of) < count:
-            new = [self._row_of(key) for key in keys.rows[len(self._rows_of) : count]]
-            self._rows_of = np.append(self._rows_of, np.array(new, np.int32))
-            fresh = len(self.keys) - len(self.values)
-            self.values = np.append(self.values, np.zeros(fresh))
-            self.last_added = np.append(self.last_added, np.full(fresh, -np.inf))
+            more = [self._row.get(key, -1) for key in keys.rows[len(self._rows_of) : count]]
+            self._rows_of = np.append(self._rows_of, np.array(more, np.int32))
         return self._rows_of[:count]
 
     def _row_of(self, key: tuple[str, ...]) -> int:
@@ -88,17 +100,16 @@ class Totals:
             self.keys.append(key)
         return row
 
-    def without(self, dead: Sequence[int]) -> Totals:
-        """These totals without some rows: how the counters of long-ended pods leave the books."""
-        gone = set(dead)
-        kept = [at for at in range(len(self.keys)) if at not in gone]
-        slim = Totals([self.keys[at] for at in kept], self.values[kept].tolist())
+    def without(self, dead: Mask) -> Totals:
+        """These totals without the rows where `dead` is true: how counters of long-ended pods leave the books."""
+        kept = np.flatnonzero(~dead)
+        slim = Totals([self.keys[at] for at in kept.tolist()], self.values[kept])
         slim.last_added = self.last_added[kept]
         return slim
 
 
 class EnergyBook:
-    """All energy counters of one cluster."""
+    """All energy counters of one cluster: energy family → totals, and the time that was not integrated."""
 
     def __init__(self, totals: Mapping[str, Totals] | None = None, gap_seconds: float = 0.0) -> None:
         self.totals: dict[str, Totals] = dict(totals or {})
@@ -110,15 +121,29 @@ class EnergyBook:
         """Add one cycle, and return the energy tables of what is shown.
 
         `power` holds the watts to integrate (hardware counters' averages where they exist), `shown` the watts on
-        the page; both by power family, over the same keys.
+        the page; both by power family, over the same keys. Time in which nothing of the cluster was known is a gap.
         """
-        self.gap_seconds += span.gap
+        cluster = power[catalogue.CLUSTER_POWER.name]
+        unknown = span.seconds if np.isnan(cluster.values).all() else 0.0
+        self.gap_seconds += span.gap + unknown
         tables: dict[str, Table] = {}
         for family, energy in LEVELS.items():
-            watts = power.get(family.name)
-            if watts is None:
-                continue
             totals = self.totals.setdefault(energy.name, Totals())
-            totals.add(watts, span.seconds, now)
-            tables[energy.name] = totals.table(shown.get(family.name, watts))
+            totals.add(power[family.name], span.seconds, now)
+            tables[energy.name] = totals.table(shown[family.name])
         return tables
+
+    def forget_ended_pods(self, now: float, keep_seconds: float, most: int) -> None:
+        """Bound the memory of pods that have ended: none older than `keep_seconds`, the newest `most` of them.
+
+        Their energy stays in their namespace and their cluster, which count for themselves.
+        """
+        pods = self.totals.get(catalogue.POD_ENERGY.name)
+        if pods is None or not len(pods.keys):
+            return
+        age = now - pods.last_added
+        ended = age > 0
+        oldest = np.partition(age, -most)[-most] if int(ended.sum()) > most else np.inf
+        dead = ended & ((age > keep_seconds) | (age > oldest))
+        if dead.any():
+            self.totals[catalogue.POD_ENERGY.name] = pods.without(dead)

@@ -55,12 +55,13 @@ class Renderer:
     """Renders tables. Owns the prefixes of every series that has been shown."""
 
     def __init__(self) -> None:
-        self._prefixes: WeakKeyDictionary[Keys, list[bytes]] = WeakKeyDictionary()
+        self._prefixes: WeakKeyDictionary[Keys, dict[str, list[bytes]]] = WeakKeyDictionary()
 
     def lines(self, family: Family, table: Table) -> tuple[bytes, int]:
         """The sample lines of one table and how many there are. NaN rows are left out: absent is not zero."""
         values = table.values
-        prefixes = self._prefixes.setdefault(table.keys, [])
+        # Power and energy of one level share their keys, so the prefixes are kept by family as well.
+        prefixes = self._prefixes.setdefault(table.keys, {}).setdefault(family.name, [])
         if len(prefixes) < len(values):
             prefixes.extend(prefix(family, row) for row in table.keys.rows[len(prefixes) : len(values)])
         shown = np.isfinite(values)

@@ -78,6 +78,8 @@ class Binding:
             value = raw * self._scale.view
             if self._any & _COUNTER:
                 value = self._rates(value, dense.timestamps[rows], sel & finite, rejected)
+                # A counter that is there but tells no power yet: a sum without it would be too small.
+                self.column.awaited.view[slots[sel & finite & np.isnan(value)]] = now
             if self._enums:
                 value = self._translated(value, raw)
             good = sel & finite & ~sentinel & (value >= self._low.view) & (value <= self._high.view)

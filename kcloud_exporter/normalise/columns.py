@@ -31,6 +31,7 @@ class Column:
         self.slot_target = Grow(np.int32)
         self.value = Grow(np.float64)
         self.seen = Grow(np.float64)
+        self.awaited = Grow(np.float64)
         self.needs: dict[str, set[int]] = {}
         self._required: set[int] = set()
         self._candidates: dict[Hashable, int] = {}
@@ -68,6 +69,7 @@ class Column:
         self.slot_target.append(target)
         self.value.append(np.nan)
         self.seen.append(NEVER)
+        self.awaited.append(NEVER)
         slot = self._slots[key] = len(self._slots)
         return slot
 
@@ -98,7 +100,7 @@ class Column:
         live: Mask = seen >= now - max_staleness
         if fresh is not None:
             live &= fresh
-        expected: Mask = seen >= now - forget_after
+        expected: Mask = np.maximum(seen, self.awaited.view) >= now - forget_after
         expected[list(self._required)] = True
         slot_candidate = self.slot_candidate.view
         count = len(self._candidates)

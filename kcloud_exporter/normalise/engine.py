@@ -241,7 +241,7 @@ class ClusterEngine:
             if entity in ("pod", "share", "partition"):
                 fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
             elif column.needs:
-                fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else None)
+                fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else np.nan)
             evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
         self._beyond_limit(evaluated)
         held = self._device_held.view
@@ -272,7 +272,7 @@ class ClusterEngine:
         self.beyond_limit = int(absurd.sum())
 
 
-def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: float | None) -> Mask:
+def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: float) -> Mask:
     """Slots that may be believed: where a table says so, only while the device has another reading as well.
 
     The value `bad_news` is always believed: a device that reports its own fault need not prove that it lives.

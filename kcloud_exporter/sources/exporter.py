@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from kcloud_exporter.model import Labels, Outcome, Scrape, SeriesTable
+from kcloud_exporter.model import Failure, Labels, Outcome, Scrape, SeriesTable
 from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.base import LastSeen, failure, host_port
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
 
 CONCURRENCY: Final = 128
+_TOO_LATE_SECONDS: Final = 0.05
+"""With less time than this left, a request is not begun."""
 _ACCEPT: Final = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -82,7 +84,8 @@ class ExporterSource:
         async def scrape(target: _Target) -> Outcome:
             return await self._scrape(target, deadline, slots)
 
-        # Targets that failed last time wait for the others, should there be more of them than slots.
+        # Targets that failed last time wait for the others, should there be more of them than slots. One that got
+        # no slot did not fail, so that it is among the first the next time.
         eager = sorted(self._targets, key=lambda target: target.failed)
         outcomes = dict(zip((t.name for t in eager), await asyncio.gather(*(scrape(t) for t in eager)), strict=True))
         return [outcomes[name] for name in self.names]
@@ -106,6 +109,8 @@ class ExporterSource:
         begun = clock()
         try:
             async with slots:
+                if deadline - clock() < _TOO_LATE_SECONDS:
+                    return Failure(self.cluster, target.name, "timeout", "no slot in time", clock() - begun)
                 fetched = await self._connection.fetch(
                     "GET",
                     target.url,

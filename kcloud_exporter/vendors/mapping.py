@@ -40,6 +40,8 @@ COMBINE: Final[dict[str, Literal["max", "sum", "mean", "min"]]] = {
     "per_core": "mean",
     "worst": "min",
 }
+_PROOFS: Final = ("accelerator_power_watts", "accelerator_memory_total_bytes")
+"""Readings that show that a device answers at all; they themselves depend on none."""
 Condition = str | list[str]
 
 
@@ -134,8 +136,8 @@ class SeriesRule(_Strict):
         entity = QUANTITIES[self.to].entity if self.to in QUANTITIES else ""
         if self.every and (entity != "node" or not self.every.keys() <= set(self.parts)):
             raise ValueError("every: only for the parts of a node's sum, by labels that stand in parts")
-        if self.needs and (entity != "device" or self.to in ("accelerator_power_watts", self.needs)):
-            raise ValueError(f"needs: {self.to} cannot depend on {self.needs}")
+        if self.needs and (entity != "device" or self.to in _PROOFS):
+            raise ValueError(f"needs: {self.to} cannot depend on another reading of a device")
         if entity in ("sensor", "device_sensor") and self.sensor is None:
             raise ValueError("sensor: name it, or say which label names it")
         return self

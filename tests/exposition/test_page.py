@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import FAMILIES
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.exposition.renderer import escape, header, prefix
+from kcloud_exporter.exposition.renderer import Renderer, escape, header, prefix
 from kcloud_exporter.model import ClusterSnapshot, Keys, Snapshot, Table
 
 
@@ -129,6 +129,13 @@ async def test_an_unchanged_family_keeps_its_compression_and_a_changed_one_does_
 
     assert samples(after)["kcloud_snapshot_age_seconds"] == 2.25
     assert samples(after).keys() == samples(before).keys()
+
+
+def test_two_families_over_the_same_keys_keep_their_names() -> None:
+    table, renderer = power("a", 1.0), Renderer()
+
+    assert renderer.lines(catalogue.NODE_POWER, table)[0].startswith(b"kcloud_node_power_watts{")
+    assert renderer.lines(catalogue.NODE_ENERGY, table)[0].startswith(b"kcloud_node_energy_joules_total{")
 
 
 @given(st.lists(st.text(), min_size=3, max_size=3))

@@ -50,7 +50,7 @@ async def talking(talk: Talk) -> AsyncIterator[Raw]:
             await talk(reader, writer)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
     raw = Raw(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         yield raw

@@ -201,7 +201,7 @@ async def test_broken_gzip(body: bytes, reason: str) -> None:
         assert await reason_of(fetch(url, body_bytes=10**7)) == reason
 
 
-@pytest.mark.parametrize("size", [256, 65_536, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
+@pytest.mark.parametrize("size", [10_000, 65_536, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
 async def test_gzip_of_any_size_up_to_the_limit(size: int) -> None:
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     async with serving(answering(gzip.compress(body), Content_Encoding="gzip")) as url:
