@@ -51,7 +51,7 @@ class Books:
             VENDORS, aliases=aliases, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
         )
 
-    def cycle(self, at: float, answers: Callable[[Place], bool] = lambda place: True) -> Page:
+    def cycle(self, at: float, answers: Callable[[Place], bool] = lambda _: True) -> Page:
         """One cycle in which some exporters answer; returns the page, read back by prometheus_client."""
         snapshots = {}
         for cluster in self._world.clusters:
@@ -91,7 +91,8 @@ class Books:
 
 def read(snapshot: Snapshot) -> Page:
     """Family → label values (in the order of the catalogue) → value, from the rendered text."""
-    lines, labels = [], {}
+    lines: list[bytes] = []
+    labels: dict[str, tuple[str, ...]] = {}
     for section in Renderer().sections(snapshot):
         lines += section.parts.values()
     for family in families_of(snapshot):

@@ -1,7 +1,7 @@
 """Columns: how rows of one quantity combine into one value per entity.
 
     slot        one part of one thing as one vendor tells it (a MIG instance's memory, one socket's package)
-    candidate   all slots of one thing from one vendor: combined by max, sum, mean or min
+    candidate   all slots of one thing by one line of a table: combined by max, sum, mean or min
     entity      the best candidate by rank: the vendor's own exporter, the preferred meter
 
 A slot keeps its last good value and when it was seen, so that a hole in one cycle reads as "unknown, last
@@ -50,17 +50,27 @@ class Column:
         return self.candidate_entity.view[self.slot_candidate.view]
 
     def slot(
-        self, entity: int, rank: int, origin: tuple[str, str], part: Hashable, combine: Combine, target: int
+        self,
+        entity: int,
+        rank: int,
+        origin: tuple[str, str],
+        teller: Hashable,
+        part: Hashable,
+        combine: Combine,
+        target: int,
     ) -> int:
-        """The slot of one part of one entity as told by `origin` (vendor, series); made when new."""
-        key = (entity, origin, part)
+        """The slot of one part of one entity as told by `teller`, a line of a table; made when new.
+
+        `origin` is what the page calls the teller: (vendor, series).
+        """
+        key = (entity, teller, part)
         found = self._slots.get(key)
         if found is not None:
             self.slot_target.view[found] = target
             return found
-        candidate = self._candidates.get((entity, origin))
+        candidate = self._candidates.get((entity, teller))
         if candidate is None:
-            candidate = self._candidates[(entity, origin)] = len(self._candidates)
+            candidate = self._candidates[(entity, teller)] = len(self._candidates)
             self.candidate_entity.append(entity)
             self.candidate_rank.append(rank)
             self.candidate_origin.append(origin)

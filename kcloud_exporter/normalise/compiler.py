@@ -109,13 +109,15 @@ class Compiler:
                 return
             rank += self._meters.index(rule.meter) * 10_000_000
         column = self._columns[rule.to]
-        # Verdicts of several series are one: the worst of them all.
-        origin = (table.vendor, rule.to if rule.rows == "worst" else rule.from_[0] if many else name)
-        slot = column.slot(entity, rank, origin, part, COMBINE[rule.rows], target)
+        origin = (table.vendor, rule.from_[0] if many else name)
+        # One series may be told by several lines (PSU inputs, the whole server), which must not be added to each
+        # other; verdicts of several lines are one: the worst of them all.
+        teller: Hashable = (table.vendor, rule.to) if rule.rows == "worst" else (*origin, rank // 100)
+        slot = column.slot(entity, rank, origin, teller, part, COMBINE[rule.rows], target)
         if rule.needs:
             column.needs.setdefault(rule.needs, set()).add(slot)
         for sibling in _siblings(rule, name, labels):
-            column.require(column.slot(entity, rank, origin, sibling, COMBINE[rule.rows], target))
+            column.require(column.slot(entity, rank, origin, teller, sibling, COMBINE[rule.rows], target))
         binding = state.bindings.get(rule.to)
         if binding is None:
             binding = state.bindings[rule.to] = Binding(quantity, column)

@@ -27,9 +27,10 @@ def clusters(draw: st.DrawFn) -> Inputs:
     pod_node = [draw(st.integers(0, nodes - 1)) for _ in range(pods)]
     partitions: list[tuple[int, int, bool, float]] = []
     for device in range(devices):
-        for _ in range(draw(st.integers(1, 4))):
-            size = draw(st.sampled_from((0, 0, 1, 2, 3, 4, 7)))
-            partitions.append((device, size, draw(st.booleans()), draw(ratios)))
+        partitions += [
+            (device, draw(st.sampled_from((0, 0, 1, 2, 3, 4, 7))), draw(st.booleans()), draw(ratios))
+            for _ in range(draw(st.integers(1, 4)))
+        ]
     shares: list[tuple[int, int, bool, float]] = []
     for at, (device, *_) in enumerate(partitions):
         local = [p for p in range(pods) if pod_node[p] == device_node[device]]

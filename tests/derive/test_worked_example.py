@@ -10,14 +10,17 @@ from kcloud_exporter.derive.ledger import Policy
 from kcloud_exporter.derive.pue import site_power
 from tests.normalise.cluster import Cluster
 
-NODE = """
-ipmi_dcmi_power_consumption_watts{instance="n1"} 1000
-kepler_node_cpu_watts{node_name="n1",instance="k",zone="package",path="p"} 200
-kepler_node_cpu_watts{node_name="n1",instance="k",zone="dram",path="d"} 50
-kepler_pod_cpu_watts{node_name="n1",instance="k",pod_id="1",pod_name="train",pod_namespace="a",state="running",zone="package"} 60
-kepler_pod_cpu_watts{node_name="n1",instance="k",pod_id="1",pod_name="train",pod_namespace="a",state="running",zone="dram"} 10
-kepler_pod_cpu_watts{node_name="n1",instance="k",pod_id="2",pod_name="x",pod_namespace="b",state="running",zone="package"} 20
-"""
+POD = 'kepler_pod_cpu_watts{{node_name="n1",instance="k",pod_id="{0}",pod_name="{0}",pod_namespace="{1}",'
+POD += 'state="running",zone="{2}"}} {3}\n'
+ZONE = 'kepler_node_cpu_watts{{node_name="n1",instance="k",zone="{0}",path="{0}"}} {1}\n'
+NODE = (
+    'ipmi_dcmi_power_consumption_watts{instance="n1"} 1000\n'
+    + ZONE.format("package", 200)
+    + ZONE.format("dram", 50)
+    + POD.format("train", "a", "package", 60)
+    + POD.format("train", "a", "dram", 10)
+    + POD.format("x", "b", "package", 20)
+)
 GPU = 'DCGM_FI_DEV_POWER_USAGE{{gpu="{at}",UUID="GPU-{at}",modelName="NVIDIA H100",Hostname="n1"{more}}} {watts}\n'
 
 

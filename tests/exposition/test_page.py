@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as _parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from kcloud_exporter import catalogue
@@ -17,6 +18,10 @@ from kcloud_exporter.catalogue import FAMILIES
 from kcloud_exporter.exposition.page import PageStore, Variant
 from kcloud_exporter.exposition.renderer import Renderer, escape, header, prefix
 from kcloud_exporter.model import ClusterSnapshot, Keys, Snapshot, Table
+
+
+def parse_openmetrics(text: str) -> list[Metric]:
+    return list(_parse_openmetrics(text))  # type: ignore[no-untyped-call]
 
 
 def power(cluster: str, *watts: float) -> Table:
@@ -39,7 +44,7 @@ def snapshot(timestamp: float = 100.0) -> Snapshot:
 
 @pytest.fixture
 def pages() -> PageStore:
-    store = PageStore(lambda openmetrics: b"", lambda: 107.25)
+    store = PageStore(lambda _: b"", lambda: 107.25)
     store.render(snapshot())
     return store
 
@@ -119,7 +124,7 @@ async def test_narrowed_to_levels(pages: PageStore) -> None:
 
 async def test_there_is_no_page_before_the_first_snapshot() -> None:
     with pytest.raises(LookupError):
-        await PageStore(lambda openmetrics: b"", lambda: 0.0).page(Variant(), gzip=True)
+        await PageStore(lambda _: b"", lambda: 0.0).page(Variant(), gzip=True)
 
 
 async def test_an_unchanged_family_keeps_its_compression_and_a_changed_one_does_not(pages: PageStore) -> None:

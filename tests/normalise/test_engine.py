@@ -7,7 +7,8 @@ import pytest
 from kcloud_exporter.model import SeriesTable
 from tests.normalise.cluster import Cluster, Prometheus
 
-GPU = 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1",instance="10.0.0.1:9400",job="dcgm"%s} %s\n'
+GPU = 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1"'
+GPU += ',instance="10.0.0.1:9400",job="dcgm"%s} %s\n'
 DCMI = 'ipmi_dcmi_power_consumption_watts{instance="%s"} %s\n'
 NODE_INFO = 'kube_node_info{node="%s",internal_ip="%s",instance="ksm:8080",job="ksm"} 1\n'
 POWER = "kcloud_accelerator_power_watts"

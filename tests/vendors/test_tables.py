@@ -1,0 +1,190 @@
+"""What a table may say, and what its operators mean where a golden page alone would not explain itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kcloud_exporter.errors import VendorError
+from kcloud_exporter.vendors.mapping import load_table
+from tests.vendors.book import VENDORS, Book
+
+TABLE = """\
+vendor: acme
+exporter: an exporter of which nobody has heard
+kind: npu
+node: [host]
+device: {uuid: [uuid]}
+series:
+  - {to: accelerator_power_watts, from: [acme_watts], unit: W}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "acme.yaml"
+    path.write_text(text)
+    return path
+
+
+def target(page: str, instance: str = "n1") -> str:
+    return f'# scraped as: instance="{instance}",job="j"\n{page}'
+
+
+class TestMistakes:
+    def test_the_table_itself_is_right(self, tmp_path: Path) -> None:
+        assert load_table(written(tmp_path, TABLE)).vendor == "acme"
+
+    @pytest.mark.parametrize(
+        ("right", "wrong", "place", "says"),
+        [
+            ("unit: W", "unit: W, colour: red", "series.0.colour", "Extra inputs"),
+            ("kind: npu", "kind: npu\nflavour: mint", "flavour", "Extra inputs"),
+            ("to: accelerator_power_watts", "to: accelerator_mood", "series.0", "is no quantity"),
+            ("unit: W", "unit: horsepower", "series.0", "is unknown"),
+            ("unit: W", "unit: W, rows: doubled", "series.0.rows", "Input should be"),
+            ("unit: W", "unit: W, rows: partitioned", "series.0", "needs parts"),
+            ("from: [acme_watts]", "from: []", "series.0.from", "at least 1"),
+            ("to: accelerator_power_watts", "to: node_wall_power_watts", "series.0", "meter: say which"),
+            ("to: accelerator_power_watts", "to: hardware_power_watts", "series.0", "sensor: name it"),
+            ("to: accelerator_power_watts", "to: pod_cpu_power_watts", "", "needs pod:"),
+            ("to: accelerator_power_watts", "to: accelerator_engine_active_ratio", "", "needs partition:"),
+            ("device: {uuid: [uuid]}\n", "", "", "needs kind: and device:"),
+            ("node: [host]\n", "", "", "needs node:"),
+            ("unit: W", "unit: W, needs: accelerator_memory_total_bytes", "series.0", "cannot depend"),
+            ("unit: W", "unit: W, every: {mode: [idle]}", "series.0", "every: only for"),
+        ],
+    )
+    def test_a_mistake_names_the_file_and_the_place(
+        self, tmp_path: Path, right: str, wrong: str, place: str, says: str
+    ) -> None:
+        assert right in TABLE
+        with pytest.raises(VendorError, match=rf"^acme\.yaml: {re.escape(place)}.*{re.escape(says)}"):
+            load_table(written(tmp_path, TABLE.replace(right, wrong)))
+
+    def test_text_that_is_no_yaml_names_the_file(self, tmp_path: Path) -> None:
+        with pytest.raises(VendorError, match=r"^acme\.yaml: "):
+            load_table(written(tmp_path, "series: ["))
+
+    def test_every_mistake_is_told_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(VendorError) as caught:
+            load_table(written(tmp_path, TABLE.replace("unit: W", "unit: W, colour: red") + "flavour: mint\n"))
+        assert len(str(caught.value).splitlines()) == 2
+
+
+class TestIpmiNames:
+    @pytest.mark.parametrize(
+        ("names", "meter"),
+        [
+            (
+                (
+                    "PS1 Input Power|PSU2 Input Power|PS1 Pwr In|PSU1_PIN|PSU2_Power_IN|PSU 1 AC Input|PSU1 AC In Pwr|"
+                    "Power Supply 1 Input Power"
+                ),
+                "psu_input",
+            ),
+            ("Pwr Consumption|Power Meter|System Power|Total_Power|Sys Power|SYS_POWER|Server Power", "sensor"),
+            (
+                (
+                    "PSU1 Power Out|PS1 Output Power|PSU1_POUT|CPU Power|CPU_Power|Memory_Power|FAN_Power|GPU_Power|"
+                    "DIMM Power|Total_Power_Out"
+                ),
+                None,
+            ),
+        ],
+    )
+    def test_only_the_name_tells_a_server_from_a_supply_and_a_part(self, names: str, meter: str | None) -> None:
+        for name in names.split("|"):
+            page = target(f'ipmi_power_watts{{id="1",name="{name}"}} 300\n')
+            book = Book().read(page)
+            assert book.shown("kcloud_hardware_power_watts") == {("n1", name): 300}
+            assert book.shown("kcloud_node_wall_power_watts") == ({("n1",): 300} if meter else {}), name
+            found = {r.meter for r in VENDORS.tables["ipmi"].series if r.meter and r.matches({"name": name})}
+            assert found - {"dcmi"} == ({meter} if meter else set())
+
+
+class TestWorst:
+    XID = 'DCGM_FI_DEV_XID_ERRORS{gpu="0",UUID="GPU-1",Hostname="n1"} %s\n'
+    REMAP = 'DCGM_FI_DEV_ROW_REMAP_FAILURE{gpu="0",UUID="GPU-1",Hostname="n1"} %s\n'
+
+    @pytest.mark.parametrize(
+        ("xid", "remap", "healthy"), [(0, 0, 1), (31, 0, 1), (79, 0, 0), (48, 0, 0), (95, 1, 0), (0, 1, 0)]
+    )
+    def test_one_bad_verdict_is_enough_whichever_series_it_comes_from(self, xid: int, remap: int, healthy: int) -> None:
+        book = Book().read(target(self.XID % xid + self.REMAP % remap))
+        assert book.shown("kcloud_accelerator_healthy") == {("n1", "GPU-1"): healthy}
+
+    def test_a_sentinel_is_no_verdict(self) -> None:
+        assert Book().read(target(self.XID % 2147483632)).shown("kcloud_accelerator_healthy") == {}
+
+
+class TestNeeds:
+    DEVICE = 'rbln_npu_%s{name="rbln0",uuid="u",hostname="n1"} %s\n'
+
+    def page(self, **values: float) -> str:
+        return target("".join(self.DEVICE % item for item in values.items()))
+
+    def test_a_device_that_reads_zero_in_everything_shows_nothing(self) -> None:
+        book = Book().read(self.page(power=0, temperature=0, memory_used=0, memory_total=0, utilization=0, health=0))
+        assert [name for name in book.tables if name.startswith("kcloud_accelerator") and book.shown(name)] == []
+
+    def test_a_device_that_reports_its_own_fault_is_believed(self) -> None:
+        book = Book().read(self.page(power=0, memory_total=0, health=1))
+        assert book.shown("kcloud_accelerator_healthy") == {("n1", "u"): 0}
+
+    def test_memory_in_gib_is_no_memory_in_bytes(self) -> None:
+        book = Book().read(self.page(power=58.5, memory_used=12, memory_total=15.7))
+        assert book.shown("kcloud_accelerator_power_watts") != {}
+        assert book.shown("kcloud_accelerator_memory_used_bytes") == {}
+        assert book.shown("kcloud_accelerator_memory_total_bytes") == {}
+
+
+class TestEvery:
+    NODE = 'kepler_node_package_joules_total{instance="w1",mode="%s",package="%s",source="rapl-sysfs"} %s\n'
+
+    def cpu(self, *cycles: list[tuple[str, str, float]]) -> dict[tuple[str, ...], float]:
+        book = Book()
+        for rows in cycles:
+            book.read(target("".join(self.NODE % row for row in rows), "10.0.0.1:9102"))
+        return book.shown("kcloud_node_power_watts")
+
+    def test_dynamic_alone_is_no_total(self) -> None:
+        assert self.cpu([("dynamic", "0", 0)], [("dynamic", "0", 600)]) == {}
+
+    def test_dynamic_and_idle_are(self) -> None:
+        first = [("dynamic", "0", 0.0), ("idle", "0", 0.0)]
+        assert self.cpu(first, [("dynamic", "0", 600), ("idle", "0", 900)]) == {("w1", "cpu"): 100}
+
+    def test_a_socket_without_its_idle_part_leaves_the_node_without_a_total(self) -> None:
+        rows = [("dynamic", "0", 0.0), ("idle", "0", 0.0), ("dynamic", "1", 0.0)]
+        assert self.cpu(rows, [(mode, socket, 600.0) for mode, socket, _ in rows]) == {}
+
+
+class TestCounters:
+    RAPL = 'node_rapl_package_joules_total{index="%s",path="%s"} %s\n'
+
+    def test_a_node_is_unknown_while_one_of_its_sockets_is(self) -> None:
+        before = self.RAPL % (0, "a", 0) + self.RAPL % (1, "b", 262000)
+        after = self.RAPL % (0, "a", 1500) + self.RAPL % (1, "b", 10)
+        again = self.RAPL % (0, "a", 3000) + self.RAPL % (1, "b", 1210)
+        book = Book().read(target(before), target(after))
+        assert book.shown("kcloud_node_power_watts") == {}
+        assert book.read(target(again)).shown("kcloud_node_power_watts") == {("n1", "cpu"): 180}
+
+
+class TestTargetNode:
+    NODE = 'kepler_node_package_joules_total{instance="w1",mode="%s",package="0",source="rapl-sysfs"} %s\n'
+    POD = (
+        'kepler_container_package_joules_total{container_id="c",container_name="c",container_namespace="a",'
+        'mode="dynamic",pod_name="p",source="rapl-sysfs"} %s\n'
+    )
+
+    def test_containers_run_on_the_node_that_their_targets_node_rows_name(self) -> None:
+        def page(factor: float) -> str:
+            node = self.NODE % ("dynamic", 600 * factor) + self.NODE % ("idle", 900 * factor)
+            return target(self.POD % (300 * factor) + node, "10.244.3.9:9102")
+
+        book = Book().read(page(1), page(2))
+        assert book.shown("kcloud_pod_power_watts") == {("w1", "a", "p", "cpu"): 20}
+        assert book.shown("kcloud_node_power_watts") == {("w1", "cpu"): 100}
