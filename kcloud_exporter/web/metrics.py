@@ -22,7 +22,7 @@ class Metrics:
     def __init__(self) -> None:
         self._sending = 0
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def page(self, request: web.Request) -> web.StreamResponse:
         """The page, whole or narrowed by `collect[]=level` and `cluster=name`."""
         deps = request.app[DEPS]
         refused = unknown_parameters(request, _PARAMETERS)

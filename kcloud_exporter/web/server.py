@@ -34,7 +34,7 @@ def build_app(deps: WebDeps) -> web.Application:
     app.add_routes(
         [
             web.get("/", pages.landing),
-            web.get("/metrics", Metrics()),
+            web.get("/metrics", Metrics().page),
             web.get("/-/healthy", pages.healthy),
             web.get("/-/ready", pages.ready),
             web.post("/-/reload", pages.reload),

@@ -1,0 +1,106 @@
+"""The command line: help that teaches, and errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kcloud_exporter.cli import is_loopback, listen_address, main, parser
+from kcloud_exporter.errors import ConfigError
+
+GOOD = "clusters: [{name: a, sources: [{exporter: {vendor: dcgm, targets: ['http://h:1/metrics']}}]}]\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "fleet", "snapshot", "check", "bench"])
+def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args([command, "--help"])
+
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert "example:" in text
+    assert "--log.level" in text
+
+
+def test_check_tells_what_it_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+
+    assert main(["check", "--config.file", str(file)]) == 0
+    assert "1 clusters, 1 sources" in capsys.readouterr().out
+
+
+def test_check_prints_every_mistake_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("global: {intervall: 1s}\nclusters: []\n")
+
+    assert main(["check", "--config.file", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert "global.intervall: unknown key" in told
+    assert "clusters: " in told
+    assert "2 mistakes" in told
+
+
+def test_a_vendor_that_no_table_knows_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(GOOD.replace("dcgm", "dgcm"))
+
+    assert main(["check", "--config.file", str(file)]) == 2
+    assert "'dgcm' is no vendor table; known: dcgm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:28283", ":28283", "10.0.0.1:1", "[::]:1"])
+def test_an_open_address_without_protection_is_refused(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+
+    assert main(["serve", "--config.file", str(file), "--web.listen-address", address]) == 2
+    assert "--web.allow-unauthenticated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:28283", ("127.0.0.1", 28283)),
+        (":1", ("0.0.0.0", 1)),
+        ("[::1]:9", ("::1", 9)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_listen_addresses(text: str, expected: tuple[str, int]) -> None:
+    assert listen_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["28283", "host:", "host:x", "host:99999", ""])
+def test_what_is_no_address_is_told(text: str) -> None:
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        listen_address(text)
+
+
+def test_loopback() -> None:
+    assert [is_loopback(host) for host in ("127.9.9.9", "::1", "localhost", "0.0.0.0", "example.org")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_without_any_configuration_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
+    monkeypatch.delenv("PROMETHEUS_CLUSTERS", raising=False)
+
+    assert main(["serve"]) == 2
+    assert "kcloud-exporter demo" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("kcloud-exporter ")
