@@ -34,8 +34,8 @@ def clusters(draw: st.DrawFn) -> Inputs:
     shares: list[tuple[int, int, bool, float]] = []
     for at, (device, *_) in enumerate(partitions):
         local = [p for p in range(pods) if pod_node[p] == device_node[device]]
-        for pod in draw(st.lists(st.sampled_from(local), max_size=3)) if local else []:
-            shares.append((at, pod, draw(st.booleans()) and partitions[at][2], draw(ratios)))
+        holders = draw(st.lists(st.sampled_from(local), max_size=3)) if local else []
+        shares += [(at, pod, draw(st.booleans()) and partitions[at][2], draw(ratios)) for pod in holders]
 
     def column(count: int, strategy: st.SearchStrategy[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([draw(strategy) for _ in range(count)], np.float64)
