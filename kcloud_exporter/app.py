@@ -14,18 +14,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+import yaml
+
 from kcloud_exporter import __version__
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
-from kcloud_exporter.fleet import Fleet, FleetSpec, run_fleet
+from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.runtime import Runtime, check
 from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.server import build_app, start_site
 from kcloud_exporter.web.status import WebDeps
 
-__all__ = ["check", "demo", "fleet", "serve", "snapshot"]
+__all__ = ["check", "demo", "fleet", "fleet_spec", "serve", "snapshot"]
 
 log = logging.getLogger(__name__)
 
@@ -85,25 +88,92 @@ def serve(options: ServeOptions) -> int:
     return asyncio.run(_until_stopped(config, load, options, storage, _announce))
 
 
+STEP_SECONDS = 30.0
+"""How long the fleet's powers stand still."""
+
+
+def fleet_spec(seed: int, *, frozen: bool, start: float | None = None) -> FleetSpec:
+    """The fleet of the command line. `start` (Unix seconds) is when its steps begin; None means now."""
+    return FleetSpec(seed=seed, frozen=frozen, step_seconds=STEP_SECONDS, start=start)
+
+
 def demo(options: ServeOptions, *, seed: int, frozen: bool) -> int:
     """`serve` with zero configuration: the simulated fleet on loopback, aggregated."""
-    return asyncio.run(_demo(options, FleetSpec(seed=seed, frozen=frozen, start=time.time(), step_seconds=30.0)))
+    return asyncio.run(_demo(options, seed, frozen=frozen))
 
 
-async def _demo(options: ServeOptions, spec: FleetSpec) -> int:
-    async with Fleet(spec) as fleet:
-        config = parse_config(fleet.kcloud_config(method="exporter", interval="5s"))
+async def _demo(options: ServeOptions, seed: int, *, frozen: bool) -> int:
+    """The fleet runs in a process of its own: what it measures must not wait for what reads it."""
+    begun = time.time()
+    arguments = ["--fleet.for-demo", "--fleet.seed", str(seed), "--fleet.start", str(begun)]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "kcloud_exporter",
+        "fleet",
+        *arguments,
+        *(["--fleet.frozen"] if frozen else []),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    try:
+        said = await child.stdout.readline() if child.stdout else b""
+        if not said:
+            await child.wait()
+            return 1
+        described = orjson.loads(said)
+        config = parse_config(described["config"])
 
         def before_a_step_ends() -> float:
             """Joule counters tell the mean since the last cycle, so cycles keep clear of the fleet's steps."""
-            begun, interval = spec.start or 0.0, config.global_.interval
+            interval = config.global_.interval
             return begun + (math.floor((time.time() - begun + 0.25) / interval) + 1) * interval - 0.25
 
         def announce(options: ServeOptions) -> None:
             _announce(options)
-            _say(f"  simulated fleet  {fleet.control_url}/         every exporter; /truth has the right answers")
+            _say(f"  simulated fleet  {described['control_url']}/         every exporter; /truth has the right answers")
 
         return await _until_stopped(config, lambda: config, options, options.storage_path, announce, before_a_step_ends)
+    finally:
+        if child.stdin is not None:
+            child.stdin.close()
+        await child.wait()
+
+
+def fleet(spec: FleetSpec, *, write_config: Path | None, for_demo: bool) -> int:
+    """Only the simulated exporters, until stopped."""
+    asyncio.run(_for_demo(spec) if for_demo else _fleet(spec, write_config))
+    return 0
+
+
+async def _fleet(spec: FleetSpec, write_config: Path | None) -> None:
+    async with Fleet(spec) as running:
+        if write_config is not None:
+            text = yaml.safe_dump(running.kcloud_config(), sort_keys=False, allow_unicode=True)
+            await asyncio.to_thread(write_config.write_text, text, encoding="utf-8")
+        _say("\n".join(f"{e.cluster:<9} {e.node:<10} {e.vendor:<18} {e.url}" for e in running.exporters))
+        _say(f"control: {running.control_url}/  (/truth, /exporters, POST /fault)")
+        if write_config is not None:
+            _say(f"read it with: kcloud-exporter serve --config.file {write_config}")
+        await _stopped().wait()
+
+
+async def _for_demo(spec: FleetSpec) -> None:
+    """Tell the parent where everything is, and end when the parent does: its end of the pipe closes."""
+    async with Fleet(spec) as running:
+        _say(orjson.dumps({"control_url": running.control_url, "config": running.kcloud_config()}).decode())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        await asyncio.to_thread(sys.stdin.buffer.read)
+
+
+def _stopped() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
 
 
 def _announce(options: ServeOptions) -> None:
@@ -128,10 +198,7 @@ async def _until_stopped(
     announce: Callable[[ServeOptions], None],
     first_at: Callable[[], float] | None = None,
 ) -> int:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped, loop = _stopped(), asyncio.get_running_loop()
     async with running(config, load, options, storage, first_at) as runtime:
         reloads: set[asyncio.Task[Any]] = set()
 
@@ -144,12 +211,6 @@ async def _until_stopped(
         announce(options)
         await stopped.wait()
         log.info("stopping")
-    return 0
-
-
-def fleet(*, seed: int, frozen: bool) -> int:
-    """Only the simulated exporters, until stopped."""
-    asyncio.run(run_fleet(FleetSpec(seed=seed, frozen=frozen)))
     return 0
 
 

@@ -155,6 +155,16 @@ def _fleet(commands: Any) -> None:
         example="kcloud-exporter fleet --fleet.frozen",
     )
     _fleet_flags(command)
+    command.add_argument(
+        "--fleet.write-config",
+        dest="write_config",
+        type=Path,
+        metavar="FILE",
+        help="write a configuration with which kcloud-exporter serve reads this fleet",
+    )
+    # What `demo` uses: one JSON line instead of the list, and an end when the parent has ended.
+    command.add_argument("--fleet.for-demo", dest="for_demo", action="store_true", help=argparse.SUPPRESS)
+    command.add_argument("--fleet.start", dest="start", type=float, help=argparse.SUPPRESS)
     command.set_defaults(run=_run_fleet)
 
 
@@ -271,7 +281,11 @@ def _run_demo(args: argparse.Namespace) -> int:
 def _run_fleet(args: argparse.Namespace) -> int:
     from kcloud_exporter import app
 
-    return app.fleet(seed=args.seed, frozen=args.frozen)
+    return app.fleet(
+        app.fleet_spec(args.seed, frozen=args.frozen, start=args.start),
+        write_config=args.write_config,
+        for_demo=args.for_demo,
+    )
 
 
 def _run_snapshot(args: argparse.Namespace) -> int:

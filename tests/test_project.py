@@ -133,3 +133,15 @@ def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     file.write_text(example)
     config = load_config(file, {})
     assert [cluster.name for cluster in config.clusters] == ["seoul-a", "busan-a"]
+
+
+def test_no_regular_expression_repeats_a_group_possessively() -> None:
+    # Python 3.11.2, which Debian 12 has, forgets to step back when `(...)?+` or `(...)*+` fails half-way:
+    # re.match("(?:e-?[0-9]+)?+$", "e") succeeds there. Write `(?>(...)?)`, which means the same.
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / "kcloud_exporter").rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"(?<!\\)\)[?*+]\+", line)
+    ]
+    assert not found

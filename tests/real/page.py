@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 Page = dict[Series, float]
@@ -60,15 +59,3 @@ def group(page: Page, family: str, *by: str) -> dict[tuple[str, ...], float]:
         key = tuple(dict(labels).get(label, "") for label in by)
         sums[key] = sums.get(key, 0.0) + value
     return sums
-
-
-def differences(
-    expected: Mapping[Series, float], actual: Mapping[Series, float], close: Callable[[float, float], bool]
-) -> list[str]:
-    """What distinguishes two pages, one line per series; empty when they agree."""
-    found = []
-    for series in sorted(expected.keys() | actual.keys(), key=str):
-        a, b = expected.get(series), actual.get(series)
-        if a is None or b is None or not close(a, b):
-            found.append(f"{series[0]}{dict(series[1])}: {a} != {b}")
-    return found
