@@ -208,7 +208,8 @@ class Runtime:
 
     async def close(self) -> None:
         """Stop ticking and close every connection."""
-        self._scheduler.shutdown(wait=False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
         async with self._lock:
             await self.pipeline.close()
             self._counters.close()

@@ -15,20 +15,21 @@ _NAME = rb"[a-zA-Z_:][a-zA-Z0-9_:]*+"
 _LABEL_NAME = rb"[a-zA-Z_][a-zA-Z0-9_]*+"
 _W = rb"[ \t]*+"
 # A NUL after a backslash does not use up the escape, in Prometheus's lexer.
-_TEXT_VALUE = rb'"[^"\\]*+(?:\\\0*+[^\n][^"\\]*+)*+"'
-_OM_VALUE = rb'"[^"\\\n]*+(?:\\\0*+[^\n][^"\\\n]*+)*+"'
-_TEXT_LABELS = rb"\{%b(?:%b%b=%b%b%b,?+%b)*+\}" % (_W, _LABEL_NAME, _W, _W, _TEXT_VALUE, _W, _W)
-_OM_LABELS = rb"\{(?:%b=%b(?:,%b=%b)*+)?+\}" % ((_LABEL_NAME, _OM_VALUE) * 2)
+_TEXT_VALUE = rb'"[^"\\]*+(?>(?:\\\0*+[^\n][^"\\]*+)*)"'
+_OM_VALUE = rb'"[^"\\\n]*+(?>(?:\\\0*+[^\n][^"\\\n]*+)*)"'
+_TEXT_LABELS = rb"\{%b(?>(?:%b%b=%b%b%b,?+%b)*)\}" % (_W, _LABEL_NAME, _W, _W, _TEXT_VALUE, _W, _W)
+_OM_LABELS = rb"\{(?>(?:%b=%b(?>(?:,%b=%b)*))?)\}" % ((_LABEL_NAME, _OM_VALUE) * 2)
 
 _TEXT_SAMPLE: Final = re.compile(
-    rb"(?P<series>(?P<name>%b)(?:%b(?P<labels>%b))?+)%b(?P<value>[^{ \t\n]++)(?:[ \t]++(?P<time>[0-9]++))?+%b(?:\n|\Z)"
+    rb"(?P<series>(?P<name>%b)(?>(?:%b(?P<labels>%b))?))%b(?P<value>[^{ \t\n]++)(?>(?:[ \t]++(?P<time>[0-9]++))?)%b(?:\n|\Z)"
     % (_NAME, _W, _TEXT_LABELS, _W, _W)
 )
 _OM_SAMPLE: Final = re.compile(
-    rb"(?P<series>(?P<name>%b)(?P<labels>%b)?+) (?P<value>[^ \n]++)(?: (?!# \{)(?P<time>[^ \n]++))?+"
-    rb"(?: # (?P<exemplar>%b) (?P<ex_value>[^ \n]++)(?: (?P<ex_time>[^ \n]++))?+)?+\n" % (_NAME, _OM_LABELS, _OM_LABELS)
+    rb"(?P<series>(?P<name>%b)(?>(?P<labels>%b)?)) (?P<value>[^ \n]++)(?>(?: (?!# \{)(?P<time>[^ \n]++))?)"
+    rb"(?>(?: # (?P<exemplar>%b) (?P<ex_value>[^ \n]++)(?>(?: (?P<ex_time>[^ \n]++))?))?)\n"
+    % (_NAME, _OM_LABELS, _OM_LABELS)
 )
-_PAIR: Final = re.compile(r'([a-zA-Z0-9_]++)[ \t]*+=[ \t]*+"([^"\\]*+(?:\\\0*+[^\n][^"\\]*+)*+)"')
+_PAIR: Final = re.compile(r'([a-zA-Z0-9_]++)[ \t]*+=[ \t]*+"([^"\\]*+(?>(?:\\\0*+[^\n][^"\\]*+)*))"')
 _ESCAPE: Final = re.compile(r'\\([\\"n])')
 
 _TEXT_COMMENT: Final = re.compile(

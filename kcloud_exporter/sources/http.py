@@ -34,8 +34,8 @@ class Fetched:
     """One complete answer, not yet decompressed (see `decoded`).
 
     `is_framed` tells that the answer itself says where it ends; without it a cut answer looks like a whole one.
-    `age` is how many seconds before its end the answer was probably made: the middle between sending the request
-    (on an open connection) and receiving the head of the answer.
+    `age` is for how many seconds the request has been out on an open connection: as in Prometheus, a sample is as
+    old as its request. When the answer came in says less, for this loop may have been busy with other answers.
     """
 
     status: int
@@ -46,23 +46,16 @@ class Fetched:
     age: float = 0.0
 
 
-class _Moments:
-    """When a request went out and the head of its answer came in, told by the HTTP library's trace."""
+class _Sent:
+    """When a request went out, told by the HTTP library's trace; waiting for a connection does not count."""
 
     def __init__(self) -> None:
-        self.sent = self.answered = clock()
+        self.at = clock()
 
     async def trace(self, event: str, _: object) -> None:
         """Called by httpcore at each step of a request."""
         if event.endswith("send_request_headers.started"):
-            self.sent = clock()
-        elif event.endswith("receive_response_headers.complete"):
-            self.answered = clock()
-
-    @property
-    def age(self) -> float:
-        """Seconds since the middle of the two."""
-        return clock() - (self.sent + self.answered) / 2
+            self.at = clock()
 
 
 class Connection:
@@ -90,7 +83,7 @@ class Connection:
         tls = None if self._access is None else self._access.tls
         try:
             async with asyncio.timeout(max(timeout_seconds, 0.0)):
-                client, moments = await self._current_client(), _Moments()
+                client, sent = await self._current_client(), _Sent()
                 request = client.build_request(
                     method,
                     url,
@@ -98,13 +91,13 @@ class Connection:
                     data=None if data is None else dict(data),
                     timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, 0.8 * max(timeout_seconds, 0.0))),
                     extensions={
-                        "trace": moments.trace,
+                        "trace": sent.trace,
                         **({} if tls is None or tls.server_name is None else {"sni_hostname": tls.server_name}),
                     },
                 )
                 response = await client.send(request, stream=True)
                 try:
-                    return replace(await self._read(response, accept), age=moments.age)
+                    return replace(await self._read(response, accept), age=clock() - sent.at)
                 finally:
                     await response.aclose()
         except SourceError:

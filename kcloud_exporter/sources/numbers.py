@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kcloud_exporter.model import Floats
 
 _GO_FLOAT: Final = re.compile(
-    rb"[+-]?(?:(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+|inf(?:inity)?)|nan", re.IGNORECASE
+    rb"[+-]?(?:(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?>(?:[eE][+-]?[0-9]++)?)|inf(?:inity)?)|nan", re.IGNORECASE
 )
 _MAX_MILLISECONDS: Final = 2**63 - 1
 _SPACE, _NEWLINE = 32, 10
