@@ -35,6 +35,9 @@ _PATHS: Final = ("/metrics", "/ipmi", "/snmp")
 _THREAD_FROM_BYTES: Final = 256 * 1024
 
 
+_BURST_SECONDS = 0.03
+
+
 class Fleet:
     """`async with Fleet(spec) as fleet:` serves every exporter of a world until the block is left.
 
@@ -129,7 +132,11 @@ class Fleet:
             return web.Response()
         if fault == "http500":
             return web.Response(status=500, text="An error has occurred while serving metrics\n")
-        page = render(self.world, place, time.time())
+        sampled_at = time.time()
+        # Requests come in bursts. Each is stamped before the first page of the burst is made, so that a sample is
+        # as old as its request, and not as its place in the queue.
+        await asyncio.sleep(_BURST_SECONDS)
+        page = render(self.world, place, sampled_at)
         if fault == "empty":
             page = without_devices(page)
         openmetrics = request.query.get("format") == "openmetrics"
