@@ -21,8 +21,8 @@ _TEXT_LABELS = rb"\{%b(?>(?:%b%b=%b%b%b,?+%b)*)\}" % (_W, _LABEL_NAME, _W, _W, _
 _OM_LABELS = rb"\{(?>(?:%b=%b(?>(?:,%b=%b)*))?)\}" % ((_LABEL_NAME, _OM_VALUE) * 2)
 
 _TEXT_SAMPLE: Final = re.compile(
-    rb"(?P<series>(?P<name>%b)(?>(?:%b(?P<labels>%b))?))%b(?P<value>[^{ \t\n]++)(?>(?:[ \t]++(?P<time>[0-9]++))?)%b(?:\n|\Z)"
-    % (_NAME, _W, _TEXT_LABELS, _W, _W)
+    rb"(?P<series>(?P<name>%b)(?>(?:%b(?P<labels>%b))?))%b(?P<value>[^{ \t\n]++)"
+    rb"(?>(?:[ \t]++(?P<time>[0-9]++))?)%b(?:\n|\Z)" % (_NAME, _W, _TEXT_LABELS, _W, _W)
 )
 _OM_SAMPLE: Final = re.compile(
     rb"(?P<series>(?P<name>%b)(?>(?P<labels>%b)?)) (?P<value>[^ \n]++)(?>(?: (?!# \{)(?P<time>[^ \n]++))?)"
