@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import logging
 import ssl
 from collections import OrderedDict
 from pathlib import Path
@@ -21,9 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kcloud_exporter.errors import ConfigError
 
+log = logging.getLogger(__name__)
 _REMEMBERED: Final = 100
-_NOBODY: Final = b"$2b$10$/3yShjHrA7vLeJxsKuvHfOt4DBu7GFhjQnvX/emk34uyMEPn1kmVC"
-"""A hash that is checked for unknown users, so that they take as long as known ones."""
 _HEADERS: Final = frozenset(
     {
         "Content-Security-Policy",
@@ -122,7 +122,11 @@ def read_web_config(path: Path) -> WebConfig:
 
 
 class WebAuth:
-    """The web configuration in force. Users and headers follow the file when it changes; a bad file changes nothing."""
+    """The web configuration in force.
+
+    Users and headers follow the file when it changes; certificates do not. A bad file changes nothing, and neither
+    does one that has lost all its users: it may be half written, and to open the door takes a restart.
+    """
 
     def __init__(self, path: Path | None, config: WebConfig) -> None:
         self._path, self._config = path, config
@@ -183,17 +187,27 @@ class WebAuth:
         key = hashlib.sha256(
             b"\0".join((username.encode().hex().encode(), password.hex().encode(), (hashed or "").encode()))
         ).digest()
+        known = self._recalled(key)
+        if known is not None:
+            return known
+        async with self._one_at_a_time:
+            known = self._recalled(key)  # whoever waited in front may have brought the same credentials
+            if known is not None:
+                return known
+            # For an unknown user a known one's hash is checked: it takes as long, and the answer is not used.
+            against = hashed if hashed is not None else next(iter(users.values()))
+            matches = await asyncio.to_thread(_matches, password, against.encode())
+            good = matches and hashed is not None
+            self._remembered[key] = good
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return good
+
+    def _recalled(self, key: bytes) -> bool | None:
         known = self._remembered.get(key)
         if known is not None:
             self._remembered.move_to_end(key)
-            return known
-        async with self._one_at_a_time:
-            matches = await asyncio.to_thread(_matches, password, hashed.encode() if hashed else _NOBODY)
-        good = matches and hashed is not None
-        self._remembered[key] = good
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
-        return good
+        return known
 
     def _stamped(self) -> int:
         try:
@@ -207,9 +221,17 @@ class WebAuth:
             return
         self._stamp = stamp
         try:
-            self._config = await asyncio.to_thread(read_web_config, self._path)
-        except ConfigError:
+            config = await asyncio.to_thread(read_web_config, self._path)
+        except ConfigError as exc:
+            self._refused("; ".join(exc.problems))
             return
+        if self._config.basic_auth_users and not config.basic_auth_users:
+            self._refused(f"{self._path}: basic_auth_users: no user is left; restart to open the door")
+            return
+        self._config = config
+
+    def _refused(self, problems: str) -> None:
+        log.error("the web configuration is bad, the old one goes on", extra={"problems": problems})
 
 
 def _credentials(authorization: str) -> tuple[str, bytes]:

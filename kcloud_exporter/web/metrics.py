@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,11 @@ from kcloud_exporter.web.status import DEPS
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _PARAMETERS: Final = frozenset({"collect[]", "cluster"})
+SEND_SECONDS: Final = 30.0
+"""A page that has not left by then is of no use to anyone: newer ones exist."""
+_SLICE: Final = 256 * 1024
+"""Bytes handed to a connection at a time. asyncio copies what a socket does not take at once, so this, and not the
+page, is what a slow reader costs in memory."""
 _AT_ONCE: Final = 8
 """Pages being sent at the same time; more wait on slow readers, and are refused."""
 
@@ -19,8 +25,8 @@ _AT_ONCE: Final = 8
 class Metrics:
     """The handler, and how many pages are being sent."""
 
-    def __init__(self) -> None:
-        self._sending = 0
+    def __init__(self, send_seconds: float = SEND_SECONDS) -> None:
+        self._sending, self._send_seconds = 0, send_seconds
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """The page, whole or narrowed by `collect[]=level` and `cluster=name`."""
@@ -59,11 +65,26 @@ class Metrics:
         headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT, "Vary": "Accept, Accept-Encoding"}
         if gzip:
             headers["Content-Encoding"] = "gzip"
-        response = web.Response(body=page, headers=headers)
+        response = web.StreamResponse(headers=headers)
+        response.content_length = len(page)
         # Written here and not after the return, so that a reader that stalls is counted while it does.
-        await response.prepare(request)
-        await response.write_eof()
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await _write(request, response, page)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the reader took too long") from None
         return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, page: bytes) -> None:
+    await response.prepare(request)
+    if request.method != "HEAD":
+        view = memoryview(page)
+        for start in range(0, len(page), _SLICE):
+            await response.write(view[start : start + _SLICE])
+    await response.write_eof()
 
 
 def _qualities(header: str) -> dict[str, float]:

@@ -71,16 +71,21 @@ class Guard(asyncio.Protocol):
         if not self._counted:
             return
         if not self._upgraded:
+            # Bytes of a body count as the next head, so a body that drips has the same deadline.
             seen = self._tail + data
             if _HEAD_END in seen:
                 self._tail = b""
-                self._upgraded = b"\r\nupgrade:" in seen.lower()
                 self._cancel_head()
             else:
                 self._tail = seen[-3:]
                 if self._head is None:
                     self._await_head()
         self._inner.data_received(data)
+
+    def upgraded(self) -> None:
+        """From here on the bytes are no requests any more."""
+        self._upgraded = True
+        self._cancel_head()
 
     def eof_received(self) -> bool | None:
         """Forwarded."""
@@ -119,6 +124,16 @@ class Guard(asyncio.Protocol):
             self._transport.abort()
 
 
+def upgraded(request: web.Request) -> None:
+    """A handler has made a WebSocket of its connection: what comes now has no head to wait for.
+
+    Only a handler may say so. An `Upgrade` header is only a client's wish, and would free it of its deadline.
+    """
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(protocol, Guard):
+        protocol.upgraded()
+
+
 async def listen(
     runner: web.AppRunner, host: str, port: int, ssl_context: ssl.SSLContext | None, limits: Limits
 ) -> asyncio.Server:
@@ -130,4 +145,12 @@ async def listen(
     def guarded() -> Guard:
         return Guard(server(), gate, limits)
 
-    return await asyncio.get_running_loop().create_server(guarded, host, port, ssl=ssl_context, backlog=256)
+    return await asyncio.get_running_loop().create_server(
+        guarded,
+        host,
+        port,
+        ssl=ssl_context,
+        # Before the handshake is done no guard is asked, and asyncio would wait a minute.
+        ssl_handshake_timeout=limits.head if ssl_context is not None else None,
+        backlog=256,
+    )

@@ -19,6 +19,8 @@ from kcloud_exporter.web.status import DEPS, WebDeps
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CLIENT_GONE: Final = 499
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -94,7 +96,8 @@ async def _observed(request: web.Request, handler: Handler) -> web.StreamRespons
         status = response.status
         return response
     finally:
-        request.app[DEPS].observe(_route(request), request.method, status, time.perf_counter() - begun)
+        method = request.method if request.method in _METHODS else "other"
+        request.app[DEPS].observe(_route(request), method, status, time.perf_counter() - begun)
 
 
 @web.middleware
@@ -118,7 +121,9 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     except web.HTTPException as exc:
         return problem(exc.status, exc.reason)
     except ConnectionResetError:
-        raise
+        # The client is gone. Raised on, it would be a traceback in the log that any client can cause; an answer that
+        # cannot be sent is dropped in silence, and its code is the usual one for this.
+        return problem(CLIENT_GONE, "the client is gone")
     except Exception:
         log.exception("request failed", extra={"route": _route(request)})
         return problem(500, "a defect of the exporter; its log has the details")
@@ -126,7 +131,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
 
 async def _dressed(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer; those of the web configuration win."""
-    response.headers["Server"] = "kcloud-exporter"
+    response.headers.pop("Server", None)
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     auth = request.app[DEPS].auth

@@ -41,10 +41,13 @@ class KcloudExporter:
 
 @contextlib.contextmanager
 def kcloud_exporter(
-    config: Mapping[str, Any], folder: Path, *, name: str = "kcloud-exporter"
+    config: Mapping[str, Any], folder: Path, *, name: str = "kcloud-exporter", port: int | None = None
 ) -> Iterator[KcloudExporter]:
-    """Run it with this configuration until it is ready, that is, until a fresh snapshot exists."""
-    port = free_port()
+    """Run it with this configuration until it is ready, that is, until a fresh snapshot exists.
+
+    With the same folder and name it continues the counters of the run before.
+    """
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     file = folder / f"{name}.yaml"
     # JSON is YAML.

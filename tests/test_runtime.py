@@ -1,0 +1,167 @@
+"""The running program: reload, defects of one cluster, energy over restarts of nothing but the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcloud_exporter.config.load import parse_config
+from kcloud_exporter.config.schema import Config
+from kcloud_exporter.fleet import Fleet, FleetSpec
+from kcloud_exporter.pipeline import Books, ClusterPipeline
+from kcloud_exporter.runtime import Runtime
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    async with Fleet(FleetSpec(frozen=True)) as running:
+        yield running
+
+
+class Running:
+    """A runtime whose configuration can be changed under it, ticking by hand."""
+
+    def __init__(self, fleet: Fleet, storage: Path | None = None) -> None:
+        self.data: dict[str, Any] = fleet.kcloud_config("exporter", interval="1s")
+        self.runtime = Runtime(self.config(), self.config, storage)
+
+    def config(self) -> Config:
+        return parse_config(self.data, {})
+
+    async def page(self) -> dict[str, float]:
+        text = (await self.runtime.page(False, False, frozenset(), frozenset())).decode()
+        lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {series: float(value) for series, value in lines}
+
+    async def close(self) -> None:
+        await self.runtime.close()
+
+
+@pytest.fixture
+async def running(fleet: Fleet) -> AsyncIterator[Running]:
+    it = Running(fleet)
+    await it.runtime.tick()
+    yield it
+    await it.close()
+
+
+UP = "kcloud_exporter_config_last_reload_successful"
+SEOUL = 'kcloud_cluster_power_watts{cluster="seoul-a",component="gpu"}'
+JOULES = 'kcloud_cluster_energy_joules_total{cluster="seoul-a",component="gpu"}'
+
+
+class TestReload:
+    async def test_a_bad_configuration_leaves_the_old_one_running(self, running: Running) -> None:
+        before = await running.page()
+        running.data = {**running.data, "global": {"intervall": "1s"}}
+
+        assert await running.runtime.reload() == ["global.intervall: unknown key; did you mean 'interval'?"]
+        await running.runtime.tick()
+        page = await running.page()
+        assert page[UP] == 0
+        assert page[SEOUL] == before[SEOUL]
+
+    async def test_a_vendor_that_no_table_knows_is_refused_too(self, running: Running) -> None:
+        running.data["clusters"][0]["sources"].append({"exporter": {"vendor": "nope", "targets": ["http://h:1"]}})
+
+        (told,) = await running.runtime.reload()
+        assert "'nope' is no vendor table" in told
+
+    async def test_a_removed_cluster_leaves_the_page_and_a_new_one_continues_its_counters(
+        self, running: Running
+    ) -> None:
+        await asyncio.sleep(0.2)
+        await running.runtime.tick()
+        joules = (await running.page())[JOULES]
+        everything = running.data
+        running.data = {**everything, "clusters": everything["clusters"][1:], "sites": []}
+        assert await running.runtime.reload() == []
+        await running.runtime.tick()
+        page = await running.page()
+        assert page[UP] == 1
+        assert not [series for series in page if 'cluster="seoul-a"' in series]
+
+        running.data = everything
+        assert await running.runtime.reload() == []
+        await running.runtime.tick()
+        assert (await running.page())[JOULES] >= joules > 0
+
+    async def test_clusters_that_did_not_change_keep_their_state(self, running: Running) -> None:
+        kept = running.runtime.pipeline.clusters["seoul-b"]
+        running.data["clusters"][0]["labels"] = {"region": "kr-9"}
+        assert await running.runtime.reload() == []
+
+        assert running.runtime.pipeline.clusters["seoul-b"] is kept
+        assert running.runtime.pipeline.clusters["seoul-a"].cluster.labels == {"region": "kr-9"}
+
+
+class _Broken(ClusterPipeline):
+    def cycle(self, outcomes: Any, now: float, monotonic: float) -> Books:  # noqa: ARG002
+        raise ZeroDivisionError("a defect of ours")
+
+
+async def test_a_defect_in_one_cluster_costs_no_other_its_cycle(running: Running) -> None:
+    clusters = running.runtime.pipeline.clusters
+    before = await running.page()
+    clusters["seoul-a"].__class__ = _Broken
+    await running.runtime.tick()
+    page = await running.page()
+
+    others = [
+        s for s in before if s.startswith("kcloud_accelerator_") and "joules" not in s and 'cluster="seoul-a"' not in s
+    ]
+    assert others
+    assert {s: page[s] for s in others} == {s: before[s] for s in others}
+    assert page[SEOUL] == before[SEOUL], "the last good books stand until they are stale"
+    assert clusters["seoul-a"].sources["ledger"].failures["internal"] == 1
+
+
+async def test_energy_is_the_integral_of_power_and_conserved_at_every_level(running: Running) -> None:
+    for _ in range(4):
+        await asyncio.sleep(0.15)
+        await running.runtime.tick()
+    page = await running.page()
+
+    def added(family: str, *having: str) -> float:
+        return sum(v for s, v in page.items() if s.startswith(family + "{") and all(h in s for h in having))
+
+    for cluster in ("seoul-a", "seoul-b", "busan-a"):
+        mine = f'cluster="{cluster}"'
+        for component in ("gpu", "npu", "cpu", "memory", "other"):
+            of = f'component="{component}"'
+            assert added("kcloud_node_energy_joules_total", mine, of) == pytest.approx(
+                added("kcloud_cluster_energy_joules_total", mine, of), rel=1e-9
+            )
+            assert added("kcloud_pod_energy_joules_total", mine, of) == pytest.approx(
+                added("kcloud_namespace_energy_joules_total", mine, of), rel=1e-9
+            )
+    assert page[JOULES] > 0
+    site = added("kcloud_site_it_energy_joules_total", 'site="icn1"')
+    assert site == pytest.approx(
+        added("kcloud_cluster_energy_joules_total", 'cluster="seoul-a"')
+        + added("kcloud_cluster_energy_joules_total", 'cluster="seoul-b"'),
+        rel=1e-9,
+    )
+
+
+async def test_counters_continue_in_the_next_process_and_the_time_between_is_a_gap(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    first = Running(fleet, tmp_path)
+    await first.runtime.tick()
+    await asyncio.sleep(0.3)
+    await first.runtime.tick()
+    joules = (await first.page())[JOULES]
+    await first.close()
+    await asyncio.sleep(0.3)
+    second = Running(fleet, tmp_path)
+    await second.runtime.tick()
+    page = await second.page()
+    await second.close()
+
+    assert page[JOULES] == joules > 0
+    assert 0.25 < page['kcloud_energy_gap_seconds_total{cluster="seoul-a"}'] < 5

@@ -1,0 +1,139 @@
+"""Clients that misbehave, over real sockets: those that drip, stall, crowd, or go away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from kcloud_exporter.web.metrics import Metrics
+from kcloud_exporter.web.protection import Limits, upgraded
+from kcloud_exporter.web.server import build_app, start_site
+from tests.web.program import Program, fetch, serving
+
+
+class TestMisbehaviour:
+    async def test_half_a_request_is_closed(self, program: Program) -> None:
+        async with serving(program.deps(), Limits(head=0.3)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+            assert (await fetch(port, "/metrics"))[0] == 200
+
+    async def test_a_drip_of_header_bytes_buys_no_time(self, program: Program) -> None:
+        async with serving(program.deps(), Limits(head=0.5)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            request = (bytes([byte]) for byte in b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 1000)
+
+            async def drip() -> None:
+                for _ in range(100):
+                    writer.write(next(request))
+                    await asyncio.sleep(0.05)
+
+            task = asyncio.create_task(drip())
+            assert await asyncio.wait_for(reader.read(), 4) == b""
+            task.cancel()
+            writer.close()
+
+    async def test_a_wish_to_upgrade_buys_no_time(self, program: Program) -> None:
+        async with serving(program.deps(), Limits(head=0.3)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"healthy\n"), 5)
+            writer.write(b"GET /-/heal")
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+    async def test_a_websocket_may_be_silent_and_speak_at_leisure(self, program: Program) -> None:
+        async def echo(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            upgraded(request)
+            async for message in socket:
+                await socket.send_str(message.data)
+            return socket
+
+        app = build_app(program.deps())
+        app.router.add_get("/echo", echo)
+        site = await start_site(app, "127.0.0.1", 0, None, Limits(head=0.2))
+        url = f"http://127.0.0.1:{site.port}/echo"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+            for word in ("one", "two"):
+                await socket.send_str(word)
+                assert await asyncio.wait_for(socket.receive_str(), 5) == word
+                await asyncio.sleep(0.5)
+        await site.close()
+
+    async def test_a_reader_that_takes_its_time_gets_every_byte(self, program: Program) -> None:
+        program.page_bytes = b"".join(b"%09d\n" % number for number in range(400_000))
+        async with serving(program.deps()) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            received = bytearray()
+            while chunk := await asyncio.wait_for(reader.read(2**16), 5):
+                received += chunk
+                await asyncio.sleep(0.001)
+            writer.close()
+
+        assert received == program.page_bytes
+
+    async def test_a_reader_that_drips_has_an_end(self, program: Program, caplog: pytest.LogCaptureFixture) -> None:
+        program.page_bytes = b"x" * 30_000_000
+        deps = program.deps()
+        app = build_app(deps)
+        app.router.add_get("/hurried", Metrics(send_seconds=0.5).page)
+        site = await start_site(app, "127.0.0.1", 0, None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=2**16)
+        writer.write(b"GET /hurried HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := await asyncio.wait_for(reader.read(1000), 5):
+                received += len(chunk)
+                await asyncio.sleep(0.01)
+        writer.close()
+        await site.close()
+
+        assert received < len(program.page_bytes)
+        assert program.observed == [("/hurried", "GET", 499)]
+        assert caplog.records == [], "no client can fill the log"
+
+    async def test_readers_that_stall_are_cut_off_and_others_are_served(self, program: Program) -> None:
+        program.page_bytes = b"x" * 30_000_000
+        async with serving(program.deps(), Limits(stall=0.5)) as port:
+            stalled = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+            for _, writer in stalled:
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.2)
+            assert (await fetch(port, "/metrics"))[0] == 503, "eight at once is the most"
+            assert (await fetch(port, "/-/healthy"))[0] == 200
+            await asyncio.sleep(1.5)
+            assert (await fetch(port, "/metrics"))[0] == 200
+            for _, writer in stalled:
+                writer.close()
+
+    async def test_connections_are_counted(self, program: Program) -> None:
+        async with serving(program.deps(), Limits(connections=3)) as port:
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert b"503" in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            for _, each in held:
+                each.close()
+            await asyncio.sleep(0.1)
+            assert (await fetch(port, "/-/healthy"))[0] == 200
+
+    async def test_many_requests_on_one_connection(self, program: Program) -> None:
+        async with serving(program.deps(), Limits(head=0.4)) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):
+                writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"healthy\n"), 5)
+                await asyncio.sleep(0.5)
+            writer.close()
