@@ -31,7 +31,7 @@ DOORS: dict[str, set[str]] = {
     "web": FOUNDATION | {"snapshot"},
     "fleet": FOUNDATION,
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry"},
-    "bench": FOUNDATION | {"sources", "normalise", "derive", "vendors", "exposition"},
+    "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk

@@ -8,6 +8,7 @@ import platform
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +19,14 @@ import numpy as np
 
 from kcloud_exporter.bench import conventional, pages
 from kcloud_exporter.catalogue import FAMILIES
-from kcloud_exporter.derive.inputs import inputs_of
-from kcloud_exporter.derive.ledger import balance
-from kcloud_exporter.derive.tables import ClusterTables
+from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.exposition.page import PageStore
-from kcloud_exporter.model import ClusterSnapshot, Scrape, SeriesTable, Snapshot
-from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.model import Scrape, SeriesTable, Snapshot
+from kcloud_exporter.pipeline import ClusterPipeline
 from kcloud_exporter.sources.exposition import ParseLimits, SeriesIndex, parse_text
+from kcloud_exporter.storage.books import Counters
+from kcloud_exporter.storage.counters import CounterStore
 from kcloud_exporter.vendors.mapping import load_vendors
-from kcloud_exporter.vendors.quantities import METERS
 
 _INTERVAL = 15.0
 _BEGIN = 1_800_000_000.0
@@ -47,7 +47,7 @@ class Result:
 
     @property
     def steady_cpu_seconds(self) -> float:
-        """CPU of one whole steady cycle: bytes in → rendered and compressed page."""
+        """CPU of one whole steady cycle: bytes in → counters on disk, rendered and compressed page."""
         return sum(self.steady.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -67,32 +67,36 @@ class Result:
 
 
 class Ours:
-    """The product's own path for one cluster, with a clock around each stage."""
+    """The product's own path for one cluster, its counters on disk included, with a clock around each stage."""
 
-    def __init__(self) -> None:
-        self._vendors = load_vendors()
+    def __init__(self, folder: Path) -> None:
+        vendors = load_vendors()
         self._table = SeriesTable()
-        wanted = frozenset(self._vendors.names())
+        wanted = frozenset(vendors.names())
         self._index = SeriesIndex(self._table, wanted.__contains__, {}, ParseLimits())
-        self._engine = ClusterEngine(
-            self._vendors, aliases={}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
+        config = parse_config(
+            {"clusters": [{"name": "bench", "sources": [{"prometheus": {"url": "http://bench"}}]}]}, {}
         )
-        self._tables = ClusterTables("bench")
+        self._store = CounterStore(folder)
+        self._counters = Counters(self._store, _BEGIN)
+        self._cluster = ClusterPipeline(config, config.clusters[0], vendors, self._counters.cluster("bench"))
         self._pages = PageStore(lambda _: b"", lambda: _BEGIN)
         self.series = 0
         self.stages: dict[str, float] = {}
 
     def cycle(self, body: bytes, now: float) -> None:
-        """One cycle: bytes in → rendered and compressed page."""
+        """One cycle: bytes in → counters on disk, rendered and compressed page."""
         self.stages = {}
         parsed = self._timed("parse", lambda: parse_text(body, self._index, openmetrics=False))
         scrape = Scrape("bench", "bench", self._table, parsed.rows, parsed.values, parsed.timestamps, now, 0.0)
-        self._timed("normalise", lambda: self._engine.ingest([scrape], now))
-        readings = self._timed("evaluate", lambda: self._engine.readings(now))
-        ledger = self._timed("derive", lambda: balance(inputs_of(readings)))
-        tables = self._timed("tables", lambda: self._tables.build(readings, ledger))
-        snapshot = Snapshot(now, 0, {"bench": ClusterSnapshot("bench", "bench", tables)}, {})
-        self.series = self._timed("render and compress", lambda: self._pages.render(snapshot))
+        books = self._timed("derive", lambda: self._cluster.cycle([scrape], now, now))
+        self._timed("persist", lambda: self._counters.save({"bench": self._cluster.energy}, {}, now))
+        snapshot = Snapshot(now, 0, {"bench": books.snapshot}, {})
+        self.series = self._timed("render", lambda: self._pages.render(snapshot))
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._counters.close()
 
     def _timed(self, stage: str, work: Callable[[], _T]) -> _T:
         begun = time.process_time()
@@ -106,18 +110,8 @@ def measure(series: int, cycles: int, *, compare: bool, tell: Callable[[str], No
     nodes = max(1, round(series / pages.series_per_node()))
     tell(f"making a cluster of {nodes:,} nodes")
     described = pages.cluster_series(nodes)
-    ours = Ours()
-    steady: list[dict[str, float]] = []
-    body, first = b"", 0.0
-    for cycle in range(cycles + 1):
-        now = _BEGIN + cycle * _INTERVAL
-        body = pages.body(described, cycle=cycle, timestamp=now)
-        ours.cycle(body, now)
-        tell(f"{len(described.keys):,} series, cycle {cycle} of {cycles}: {sum(ours.stages.values()):.3f} s CPU")
-        if cycle == 0:
-            first = sum(ours.stages.values())
-        else:
-            steady.append(ours.stages)
+    with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
+        first, steady, body = _cycles(Path(folder), described, cycles, tell)
     medians = {stage: statistics.median(s[stage] for s in steady) for stage in steady[0]}
     theirs: dict[str, float] = {}
     page_bytes = 0
@@ -128,6 +122,25 @@ def measure(series: int, cycles: int, *, compare: bool, tell: Callable[[str], No
     return Result(len(described.keys), len(body), page_bytes, first, medians, theirs, rss)
 
 
+def _cycles(
+    folder: Path, described: pages.Series, cycles: int, tell: Callable[[str], None]
+) -> tuple[float, list[dict[str, float]], bytes]:
+    """CPU of the first cycle, the stages of each steady one, and the last page."""
+    ours = Ours(folder)
+    first, steady, body = 0.0, [], b""
+    for cycle in range(cycles + 1):
+        now = _BEGIN + cycle * _INTERVAL
+        body = pages.body(described, cycle=cycle, timestamp=now)
+        ours.cycle(body, now)
+        tell(f"{len(described.keys):,} series, cycle {cycle} of {cycles}: {sum(ours.stages.values()):.3f} s CPU")
+        if cycle == 0:
+            first = sum(ours.stages.values())
+        else:
+            steady.append(ours.stages)
+    ours.close()
+    return first, steady, body
+
+
 def table(result: Result) -> str:
     """A table to read: stages, totals, ratio."""
     ours, theirs = result.steady_cpu_seconds, sum(result.conventional.values())
@@ -136,17 +149,12 @@ def table(result: Result) -> str:
         "",
         f"  {'stage':<22}{'kcloud-exporter':>17}{'conventional':>15}   CPU seconds",
     ]
-    stages = {
-        "parse": ("parse",),
-        "derive": ("normalise", "evaluate", "derive", "tables"),
-        "render": ("render and compress",),
-        "compress": (),
-    }
-    for name, mine in stages.items():
-        own = sum(result.steady[stage] for stage in mine)
-        shown = f"{own:.3f}" if mine else "(in render)"
-        lines.append(f"  {name:<22}{shown:>17}{result.conventional.get(name, float('nan')):>15.3f}")
-    lines.append(f"  {'one steady cycle':<22}{ours:>17.3f}{theirs or float('nan'):>15.3f}")
+    for stage in ("parse", "derive", "persist", "render", "compress"):
+        shown = f"{result.steady[stage]:.3f}" if stage in result.steady else "(in render)"
+        other = f"{result.conventional[stage]:.3f}" if stage in result.conventional else "-"
+        lines.append(f"  {stage:<22}{shown:>17}{other:>15}")
+    whole = f"{theirs:.3f}" if theirs else "-"
+    lines.append(f"  {'one steady cycle':<22}{ours:>17.3f}{whole:>15}")
     lines += [
         "",
         f"  samples per second and core  {result.series / ours:,.0f}",

@@ -6,19 +6,16 @@ It runs once per series and writes into bindings, so that a steady tick never lo
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
 
 from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.model import Labels
 from kcloud_exporter.normalise.bindings import Binding
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.identity import NodeNames, device_key, first, owner_of, partition_of, whole_of
+from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
 from kcloud_exporter.vendors.quantities import INVENTORIES, QUANTITIES
-
-if TYPE_CHECKING:
-    from kcloud_exporter.normalise.engine import TableState
 
 _MANY = ("partitioned", "nested_zones", "per_core", "worst")
 

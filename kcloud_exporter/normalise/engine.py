@@ -8,40 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Floats, Mask, Rows, Scrape, SeriesTable
-from kcloud_exporter.normalise.bindings import Binding, Dense, carry_over, count_by_source
+from kcloud_exporter.normalise.bindings import Dense, carry_over, count_by_source
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.compiler import Compiler
 from kcloud_exporter.normalise.identity import NodeNames
+from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import NEVER, Entities, Evaluated, Grow, Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.quantities import QUANTITIES
 
 Rejections = Counter[tuple[str, RejectReason]]
-
-
-@dataclass(slots=True)
-class TableState:
-    """How far one series table has been compiled, and its bindings by quantity."""
-
-    table: SeriesTable
-    bindings: dict[str, Binding] = field(default_factory=dict)
-    compiled: int = 0
-    row_target: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    holder_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    holder_device: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    holder_partition: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    holder_share: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    inventory_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    inventory_node: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    unidentified_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    unresolved_rows: list[int] = field(default_factory=list)
 
 
 class ClusterEngine:

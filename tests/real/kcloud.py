@@ -22,6 +22,7 @@ class KcloudExporter:
 
     url: str
     program: Program
+    config_file: Path
 
     @property
     def address(self) -> str:
@@ -55,4 +56,4 @@ def kcloud_exporter(
     arguments: list[str | Path] = [sys.executable, "-m", "kcloud_exporter", "serve", "--config.file", file]
     arguments += ["--web.listen-address", f"127.0.0.1:{port}", "--storage.path", folder / f"{name}-data"]
     with start(name, arguments, folder, lambda: answers(f"{url}/-/ready"), cwd=ROOT) as program:
-        yield KcloudExporter(url, program)
+        yield KcloudExporter(url, program, file)
