@@ -202,7 +202,7 @@ class Pipeline:
         self._site_previous: float | None = None
         self._site_energy = {site.name: counters.site(site.name) for site in config.sites}
         self._wall = wall
-        self._cycle = 0
+        self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
         self._label_names = tuple(sorted({label for c in config.clusters for label in c.labels}))
         self._books: dict[str, Books] = {}
@@ -217,8 +217,8 @@ class Pipeline:
             snapshot = await asyncio.to_thread(self._derive, outcomes, now, self._monotonic())
         with self._telemetry.stage("persist"):
             await asyncio.to_thread(self._persist, now)
-        self._cycle += 1
-        if self._cycle % COMPACT_EVERY == 0:
+        self.cycles += 1
+        if self.cycles % COMPACT_EVERY == 0:
             self._compact()
         return snapshot
 
@@ -240,7 +240,7 @@ class Pipeline:
                 log.exception("cycle failed", extra={"cluster": name})
                 self._after_defect(cluster, exc, now)
         snapshots = {name: self._books[name].snapshot for name in self.clusters if name in self._books}
-        return Snapshot(now, self._cycle, snapshots, self._fleet_tables(now, monotonic), self._label_names)
+        return Snapshot(now, self.cycles, snapshots, self._fleet_tables(now, monotonic), self._label_names)
 
     def _after_defect(self, cluster: ClusterPipeline, exc: Exception, now: float) -> None:
         """Keep the last books for max_staleness, then show only that the cluster's sources have failed."""
@@ -255,7 +255,7 @@ class Pipeline:
     def _persist(self, now: float) -> None:
         """Counters are on disk before the page that shows them. Where the disk fails, the cycle goes on and says so."""
         energy = {name: cluster.energy for name, cluster in self.clusters.items()}
-        if self._cycle % COMPACT_EVERY == COMPACT_EVERY - 1:
+        if self.cycles % COMPACT_EVERY == COMPACT_EVERY - 1:
             for book in energy.values():
                 book.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
         try:
@@ -330,7 +330,7 @@ class Pipeline:
 
     def continue_from(self, earlier: Pipeline) -> None:
         """Take over sources and state of every cluster whose configuration is the same as before."""
-        self._cycle, self._site_previous = earlier._cycle, earlier._site_previous
+        self.cycles, self._site_previous = earlier.cycles, earlier._site_previous
         for name, cluster in self.clusters.items():
             if name in earlier.clusters:
                 cluster.previous = earlier.clusters[name].previous
