@@ -207,6 +207,20 @@ NAMESPACE_ENERGY = Family(
     ("cluster", "namespace", "component"),
     "namespace",
 )
+NAMESPACE_EMISSIONS = Family(
+    "kcloud_namespace_emissions_grams_total",
+    "counter",
+    "Grams of CO2 of a namespace's energy, each moment with the carbon intensity that its site had then.",
+    ("cluster", "namespace"),
+    "namespace",
+)
+NAMESPACE_COST = Family(
+    "kcloud_namespace_cost_total",
+    "counter",
+    "Price of a namespace's energy, each moment at the tariff that its site had then.",
+    ("cluster", "namespace", "currency"),
+    "namespace",
+)
 
 CLUSTER_POWER = Family(
     "kcloud_cluster_power_watts",
@@ -274,6 +288,20 @@ SITE_PUE = Family(
     "Facility power over IT power of this cycle. Absent when a side is unknown or incomplete, never below 1; "
     "method=static only where a constant is configured.",
     ("site", "category", "method"),
+    "site",
+)
+SITE_CARBON_INTENSITY = Family(
+    "kcloud_site_carbon_intensity_grams_per_kwh",
+    "gauge",
+    "Carbon intensity of the site's electricity now, as configured or read from its series.",
+    ("site",),
+    "site",
+)
+SITE_PRICE = Family(
+    "kcloud_site_electricity_price_per_kwh",
+    "gauge",
+    "Price of the site's electricity now, by its tariff.",
+    ("site", "currency"),
     "site",
 )
 

@@ -165,3 +165,37 @@ async def test_counters_continue_in_the_next_process_and_the_time_between_is_a_g
 
     assert page[JOULES] == joules > 0
     assert 0.25 < page['kcloud_energy_gap_seconds_total{cluster="seoul-a"}'] < 5
+
+
+async def test_carbon_and_cost_follow_the_energy_at_the_sites_factors(running: Running) -> None:
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+        await running.runtime.tick()
+    page = await running.page()
+    namespaces = {s.split('namespace="')[1].split('"')[0] for s in page if s.startswith("kcloud_namespace_power_watts")}
+    assert namespaces
+    for cluster, grams, price in (("seoul-a", 424, 152.1), ("busan-a", 398, 138.4)):
+        for namespace in namespaces:
+            of = f'cluster="{cluster}",namespace="{namespace}"'
+            joules = sum(v for s, v in page.items() if s.startswith("kcloud_namespace_energy_joules_total{" + of))
+            if not joules:
+                continue
+            assert page[f"kcloud_namespace_emissions_grams_total{{{of}}}"] == pytest.approx(joules / 3.6e6 * grams)
+            assert page[f'kcloud_namespace_cost_total{{{of},currency="KRW"}}'] == pytest.approx(joules / 3.6e6 * price)
+    assert page['kcloud_site_carbon_intensity_grams_per_kwh{site="icn1"}'] == 424
+    assert page['kcloud_site_electricity_price_per_kwh{site="icn1",currency="KRW"}'] == 152.1
+
+
+async def test_a_carbon_intensity_from_a_series_counts_only_while_it_is_known(fleet: Fleet) -> None:
+    it = Running(fleet)
+    it.data["sites"][0]["carbon_intensity"] = {"cluster": "seoul-a", "metric": "rPDU2DeviceStatusPower", "scale": 0.5}
+    it.data["sites"][1]["carbon_intensity"] = {"cluster": "busan-a", "metric": "no_such_series"}
+    assert await it.runtime.reload() == []
+    await it.runtime.tick()
+    page = await it.page()
+    await it.close()
+
+    watts = page['kcloud_site_facility_power_watts{site="icn1",category="pue2"}']
+    assert page['kcloud_site_carbon_intensity_grams_per_kwh{site="icn1"}'] == watts / 10 * 0.5
+    assert not [s for s in page if s.startswith("kcloud_site_carbon") and "pus1" in s]
+    assert not [s for s in page if s.startswith("kcloud_namespace_emissions") and "busan-a" in s]

@@ -80,6 +80,11 @@ class ClusterTables:
         tables[catalogue.CLUSTER_COMPLETENESS.name] = small_table([((self._cluster,), ledger.completeness)])
         return tables
 
+    def namespace_watts(self, ledger: Ledger) -> Table:
+        """Watts per namespace over all components, with the labels cluster and namespace: what factors apply to."""
+        known = ~np.isnan(ledger.namespace_power).all(axis=1)
+        return self._builders[_WATTS].build(np.where(known, np.nansum(ledger.namespace_power, axis=1), np.nan))
+
     def _begin(self, things: Entities) -> dict[str, TableBuilder]:
         cluster, width = self._cluster, len(COMPONENTS)
         nodes, infos = things.nodes.keys, things.device_info
@@ -148,7 +153,9 @@ class ClusterTables:
                 nodes[things.sensors.keys[at][0]],
                 things.sensor_label[at],
             )
-        return {family.name: TableBuilder(label) for family, label in by_family.items()}
+        builders = {family.name: TableBuilder(label) for family, label in by_family.items()}
+        builders[_WATTS] = TableBuilder(lambda at: (cluster, things.namespaces.keys[at]))
+        return builders
 
     def _dense(self, readings: Readings, ledger: Ledger) -> dict[str, Floats]:
         value = {name: evaluated.value for name, evaluated in readings.columns.items()}
@@ -210,6 +217,7 @@ class ClusterTables:
         return self._meter_keys[1]
 
 
+_WATTS = "watts of namespaces"
 _METERED = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts")
 _HARDWARE = (
     catalogue.HARDWARE_TEMPERATURE,

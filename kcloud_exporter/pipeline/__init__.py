@@ -1,0 +1,170 @@
+"""Pipeline: one tick gathers all sources, does the books of each cluster, and makes one snapshot.
+
+The only room that knows sources, normalise and derive at once. A failed source is data; a defect in one
+cluster's books costs that cluster its cycle and nobody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from kcloud_exporter import catalogue
+from kcloud_exporter.config.schema import Config
+from kcloud_exporter.derive.energy import Interval
+from kcloud_exporter.derive.tables import small_table
+from kcloud_exporter.errors import StorageError
+from kcloud_exporter.model import ClusterSnapshot, Outcome, Snapshot, Table
+from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters
+from kcloud_exporter.pipeline.sites import Sites
+from kcloud_exporter.sources.base import Source
+from kcloud_exporter.storage.books import Counters
+from kcloud_exporter.telemetry import Telemetry
+from kcloud_exporter.vendors.mapping import VendorIndex
+
+__all__ = ["COMPACT_EVERY", "Books", "ClusterPipeline", "Pipeline", "facility_meters"]
+
+log = logging.getLogger(__name__)
+COMPACT_EVERY = 100
+"""Cycles between looks for dead series."""
+ENDED_PODS_SECONDS, ENDED_PODS_MOST = 86_400.0, 100_000
+"""How long, and for how many pods at the most, the counter of an ended pod is kept in case it comes back."""
+
+
+class Pipeline:
+    """The running whole: owns the sources and the per-cluster state; one tick at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        vendors: VendorIndex,
+        sources: Sequence[Source],
+        telemetry: Telemetry,
+        *,
+        counters: Counters,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config, self._sources, self._telemetry = config, list(sources), telemetry
+        self._counters, self._monotonic = counters, monotonic
+        self._wall = wall
+        self.cycles = 0
+        self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
+        self._label_names = tuple(sorted({label for c in config.clusters for label in c.labels}))
+        self._books: dict[str, Books] = {}
+        self._sites = Sites(config, self.clusters, counters)
+        self._books_at: dict[str, float] = {}
+
+    async def tick(self) -> Snapshot:
+        """Gather, then do the books off the event loop. Never raises for a failed source."""
+        now = self._wall()
+        with self._telemetry.stage("gather"):
+            outcomes = await self._gather()
+        with self._telemetry.stage("derive"):
+            snapshot = await asyncio.to_thread(self._derive, outcomes, now, self._monotonic())
+        with self._telemetry.stage("persist"):
+            await asyncio.to_thread(self._persist, now)
+        self.cycles += 1
+        if self.cycles % COMPACT_EVERY == 0:
+            self._compact()
+        return snapshot
+
+    async def _gather(self) -> dict[str, list[Outcome]]:
+        timeout = self.config.global_.timeout
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(source.collect(timeout)) for source in self._sources]
+        outcomes: dict[str, list[Outcome]] = {name: [] for name in self.clusters}
+        for source, task in zip(self._sources, tasks, strict=True):
+            outcomes[source.cluster].extend(task.result())
+        return outcomes
+
+    def _derive(self, outcomes: Mapping[str, Sequence[Outcome]], now: float, monotonic: float) -> Snapshot:
+        for name, cluster in self.clusters.items():
+            try:
+                self._books[name] = cluster.cycle(outcomes[name], now, monotonic)
+                self._books_at[name] = now
+            except Exception as exc:
+                log.exception("cycle failed", extra={"cluster": name})
+                self._after_defect(cluster, exc, now)
+        snapshots = {name: self._books[name].snapshot for name in self.clusters if name in self._books}
+        return Snapshot(now, self.cycles, snapshots, self._fleet_tables(now, monotonic), self._label_names)
+
+    def _after_defect(self, cluster: ClusterPipeline, exc: Exception, now: float) -> None:
+        """Keep the last books for max_staleness, then show only that the cluster's sources have failed."""
+        state = cluster.sources.setdefault("ledger", SourceState())
+        state.up, state.failure = False, repr(exc)
+        state.failures["internal"] += 1
+        name = cluster.cluster.name
+        if now - self._books_at.get(name, -math.inf) > self.config.global_.max_staleness:
+            empty = ClusterSnapshot(name, cluster.cluster.site, cluster.source_tables())
+            self._books[name] = Books(empty, None, 0, 0, {}, {}, small_table([]), Interval(0.0, 0.0))
+
+    def _persist(self, now: float) -> None:
+        """Counters are on disk before the page that shows them. Where the disk fails, the cycle goes on and says so."""
+        energy = {name: cluster.energy for name, cluster in self.clusters.items()}
+        if self.cycles % COMPACT_EVERY == COMPACT_EVERY - 1:
+            for book in energy.values():
+                book.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
+        try:
+            self._counters.save(energy, self._sites.energy, now)
+        except StorageError as exc:
+            self._telemetry.storage_failed()
+            log.exception("counters could not be written; they go on in memory", extra={"detail": str(exc)})
+
+    def _fleet_tables(self, now: float, monotonic: float) -> dict[str, Table]:
+        fresh = frozenset(name for name, at in self._books_at.items() if at == now)
+        tables = self._sites.tables(self._books, fresh, now, monotonic)
+        tables[catalogue.SNAPSHOT_TIMESTAMP.name] = small_table([((), now)])
+        tables[catalogue.CLUSTER_INFO_NAME] = small_table(
+            [
+                ((c.name, c.site, *(c.labels.get(label, "") for label in self._label_names)), 1.0)
+                for c in self.config.clusters
+            ]
+        )
+        return tables
+
+    def _compact(self) -> None:
+        for source in self._sources:
+            replaced = source.compact()
+            if replaced:
+                self.clusters[source.cluster].retire(replaced)
+
+    def continue_from(self, earlier: Pipeline) -> None:
+        """Take over sources and state of every cluster whose configuration is the same as before."""
+        self.cycles, self._sites.previous = earlier.cycles, earlier._sites.previous
+        for name, cluster in self.clusters.items():
+            if name in earlier.clusters:
+                cluster.previous = earlier.clusters[name].previous
+        if _common(self.config) != _common(earlier.config):
+            return
+        for name, cluster in list(self.clusters.items()):
+            before = earlier.clusters.get(name)
+            if before is None or before.cluster != cluster.cluster:
+                continue
+            if facility_meters(self.config, name) != facility_meters(earlier.config, name):
+                continue
+            self.clusters[name] = before
+            before.config = self.config
+            self._sources = [s for s in self._sources if s.cluster != name]
+            self._sources += [s for s in earlier._sources if s.cluster == name]
+            if name in earlier._books:
+                self._books[name], self._books_at[name] = earlier._books[name], earlier._books_at[name]
+
+    async def close_what_is_not_in(self, successor: Pipeline) -> None:
+        """Close the sources that a reload has left behind."""
+        for source in self._sources:
+            if source not in successor._sources:
+                await source.close()
+
+    async def close(self) -> None:
+        """Close the connections of all sources."""
+        for source in self._sources:
+            await source.close()
+
+
+def _common(config: Config) -> tuple[object, ...]:
+    """What concerns every cluster: a change of it begins all clusters anew."""
+    return config.global_, config.limits, config.ledger, config.vendors_dir

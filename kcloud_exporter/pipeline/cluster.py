@@ -1,0 +1,183 @@
+"""One cluster from outcomes to books. Clusters share nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kcloud_exporter import catalogue
+from kcloud_exporter.config.schema import ClusterConfig, Config
+from kcloud_exporter.derive.energy import EnergyBook, Interval, interval
+from kcloud_exporter.derive.inputs import facility_watts, inputs_of
+from kcloud_exporter.derive.ledger import Ledger, balance
+from kcloud_exporter.derive.tables import ClusterTables, small_table
+from kcloud_exporter.errors import FailureReason, RejectReason
+from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Table
+from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.vendors.mapping import VendorIndex
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class SourceState:
+    """What is known of one source (one endpoint) over time."""
+
+    up: bool | None = None
+    last_success: float | None = None
+    duration_seconds: float = 0.0
+    samples: int = 0
+    failure: str = ""
+    reason: FailureReason | None = None
+    failures: Counter[FailureReason] = field(default_factory=Counter)
+    rejected: Counter[RejectReason] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """One cluster's result of one cycle: what is shown, and what its site needs."""
+
+    snapshot: ClusterSnapshot
+    it_watts: float | None
+    nodes_measured: int
+    nodes_known: int
+    facility: Mapping[str, float]
+    tables: dict[str, Table]
+    namespace_watts: Table
+    span: Interval
+
+
+class ClusterPipeline:
+    """One cluster from outcomes to books. Clusters share nothing."""
+
+    def __init__(self, config: Config, cluster: ClusterConfig, vendors: VendorIndex, energy: EnergyBook) -> None:
+        self.config, self.cluster, self.energy = config, cluster, energy
+        self.previous: float | None = None
+        self.sources: dict[str, SourceState] = {}
+        self._tables = ClusterTables(cluster.name)
+        self._engine = ClusterEngine(
+            vendors.with_facility(facility_meters(config, cluster.name)),
+            aliases=dict(cluster.nodes.aliases),
+            pattern=cluster.nodes.pattern,
+            meters=config.ledger.meters,
+            max_staleness=config.global_.max_staleness,
+            forget_after=config.global_.forget_after,
+        )
+
+    def retire(self, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
+        """Sources have dropped dead series: follow their new tables."""
+        for old, new in replaced:
+            self._engine.retire(old, new)
+
+    def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
+        """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.
+
+        `now` is Unix time, for ages; `monotonic` counts seconds that no clock setting moves, for energy.
+        """
+        scrapes = [outcome for outcome in outcomes if isinstance(outcome, Scrape)]
+        for outcome in outcomes:
+            self._note(outcome, now)
+        for (source, reason), count in self._engine.ingest(scrapes, now).items():
+            self.sources[source].rejected[reason] += count
+        readings = self._engine.readings(now)
+        ledger = balance(inputs_of(readings), idle=self.config.ledger.idle, overhead=self.config.ledger.overhead)
+        self._count_derived(ledger)
+        tables = self._tables.build(readings, ledger)
+        span = interval(self.previous, monotonic, self.config.global_.max_staleness)
+        self.previous = monotonic
+        tables.update(self.energy.integrate(tables, tables, span, now))
+        tables[catalogue.ENERGY_GAP.name] = small_table([((self.cluster.name,), self.energy.gap_seconds)])
+        tables.update(self.source_tables())
+        known = int(ledger.node_measured.sum() + ledger.node_partial.sum() + ledger.node_lost.sum())
+        watts = [w for w in ledger.cluster_power.tolist() if not math.isnan(w)]
+        snapshot = ClusterSnapshot(self.cluster.name, self.cluster.site, tables)
+        return Books(
+            snapshot,
+            math.fsum(watts) if watts else None,
+            int(ledger.node_measured.sum()),
+            known,
+            facility_watts(readings),
+            tables,
+            self._tables.namespace_watts(ledger),
+            span,
+        )
+
+    def _count_derived(self, ledger: Ledger) -> None:
+        """What the books themselves had to reject is counted under the source name `ledger`."""
+        found: tuple[tuple[RejectReason, int], ...] = (
+            ("exceeds_node", ledger.scaled_down),
+            ("out_of_bounds", self._engine.beyond_limit),
+        )
+        for reason, count in found:
+            if count:
+                self.sources.setdefault("ledger", SourceState()).rejected[reason] += count
+
+    def _note(self, outcome: Outcome, now: float) -> None:
+        state = self.sources.setdefault(outcome.source, SourceState())
+        state.duration_seconds = outcome.duration_seconds
+        if isinstance(outcome, Scrape):
+            if state.up is False:
+                log.info("source is back", extra={"cluster": outcome.cluster, "source": outcome.source})
+            state.up, state.last_success, state.samples = True, now, len(outcome.rows)
+            state.failure, state.reason = "", None
+            return
+        if state.up is not False or state.reason != outcome.reason:
+            log.warning(
+                "source failed",
+                extra={
+                    "cluster": outcome.cluster,
+                    "source": outcome.source,
+                    "reason": outcome.reason,
+                    "detail": outcome.message,
+                },
+            )
+        state.up, state.failure, state.reason = False, outcome.message, outcome.reason
+        state.failures[outcome.reason] += 1
+
+    def source_tables(self) -> dict[str, Table]:
+        """The families of level source, from the state of this cluster's sources."""
+        rows: dict[str, list[tuple[tuple[str, ...], float]]] = {}
+        for name, state in self.sources.items():
+            key = (self.cluster.name, name)
+            if state.up is not None:
+                rows.setdefault(catalogue.SOURCE_UP.name, []).append((key, float(state.up)))
+                rows.setdefault(catalogue.SOURCE_DURATION.name, []).append((key, state.duration_seconds))
+            if state.last_success is not None:
+                rows.setdefault(catalogue.SOURCE_LAST_SUCCESS.name, []).append((key, state.last_success))
+                rows.setdefault(catalogue.SOURCE_SAMPLES.name, []).append((key, float(state.samples)))
+            for family, counts in (
+                (catalogue.SOURCE_FAILURES, state.failures),
+                (catalogue.SAMPLES_REJECTED, state.rejected),
+            ):
+                rows.setdefault(family.name, []).extend(
+                    ((*key, reason), float(count)) for reason, count in sorted(counts.items())
+                )
+        return {name: small_table(found) for name, found in rows.items() if found}
+
+
+def meter_key(site: str, number: int, category: str) -> str:
+    """The entity name under which one configured facility meter is read."""
+    return f"{site}/{category}/{number}"
+
+
+def carbon_key(site: str) -> str:
+    """The entity name under which a site's carbon intensity is read, where it comes from a series."""
+    return f"{site}/carbon"
+
+
+def facility_meters(config: Config, cluster: str) -> dict[str, list[tuple[dict[str, str], float, str]]]:
+    """Series name → [(label matchers, scale, meter key)] of what sites read from this cluster's sources."""
+    found: dict[str, list[tuple[dict[str, str], float, str]]] = {}
+    for site in config.sites:
+        carbon = site.carbon_intensity
+        if carbon is not None and carbon.metric is not None and carbon.cluster == cluster:
+            found.setdefault(carbon.metric, []).append((dict(carbon.labels), carbon.scale, carbon_key(site.name)))
+        for number, meter in enumerate(site.facility_power):
+            if meter.cluster == cluster:
+                found.setdefault(meter.metric, []).append(
+                    (dict(meter.labels), meter.scale, meter_key(site.name, number, meter.category))
+                )
+    return found
