@@ -80,6 +80,17 @@ class ClusterTables:
         tables[catalogue.CLUSTER_COMPLETENESS.name] = small_table([((self._cluster,), ledger.completeness)])
         return tables
 
+    def power(self, ledger: Ledger, device_power: Floats) -> dict[str, Table]:
+        """The power families of another ledger of the same cycle, over the same keys as those of `build`."""
+        dense = {
+            catalogue.ACCELERATOR_POWER.name: device_power,
+            catalogue.NODE_POWER.name: ledger.node_power,
+            catalogue.POD_POWER.name: ledger.pod_power,
+            catalogue.NAMESPACE_POWER.name: ledger.namespace_power,
+            catalogue.CLUSTER_POWER.name: ledger.cluster_power,
+        }
+        return {name: self._builders[name].build(values) for name, values in dense.items()}
+
     def namespace_watts(self, ledger: Ledger) -> Table:
         """Watts per namespace over all components, with the labels cluster and namespace: what factors apply to."""
         known = ~np.isnan(ledger.namespace_power).all(axis=1)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import ClusterConfig, Config
+from kcloud_exporter.derive.cycle import close_books
 from kcloud_exporter.derive.energy import EnergyBook, Interval, interval
-from kcloud_exporter.derive.inputs import facility_watts, inputs_of
-from kcloud_exporter.derive.ledger import Ledger, balance
+from kcloud_exporter.derive.inputs import facility_watts
+from kcloud_exporter.derive.ledger import Ledger
 from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
 from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Table
@@ -83,12 +84,13 @@ class ClusterPipeline:
         for (source, reason), count in self._engine.ingest(scrapes, now).items():
             self.sources[source].rejected[reason] += count
         readings = self._engine.readings(now)
-        ledger = balance(inputs_of(readings), idle=self.config.ledger.idle, overhead=self.config.ledger.overhead)
-        self._count_derived(ledger)
-        tables = self._tables.build(readings, ledger)
         span = interval(self.previous, monotonic, self.config.global_.max_staleness)
         self.previous = monotonic
-        tables.update(self.energy.integrate(tables, tables, span, now))
+        policy = self.config.ledger
+        ledger, tables = close_books(
+            readings, self._tables, self.energy, span, now, idle=policy.idle, overhead=policy.overhead
+        )
+        self._count_derived(ledger)
         tables[catalogue.ENERGY_GAP.name] = small_table([((self.cluster.name,), self.energy.gap_seconds)])
         tables.update(self.source_tables())
         known = int(ledger.node_measured.sum() + ledger.node_partial.sum() + ledger.node_lost.sum())

@@ -24,6 +24,7 @@ class Quantity:
 
 _ALL: Final = (
     Quantity("accelerator_power_watts", "device", 0.0, 5_000.0),
+    Quantity("accelerator_mean_power_watts", "device", 0.0, 5_000.0),
     Quantity("accelerator_power_limit_watts", "device", 1.0, 10_000.0),
     Quantity("accelerator_utilization_ratio", "device", 0.0, 1.05),
     Quantity("accelerator_engine_active_ratio", "partition", 0.0, 1.05),

@@ -16,8 +16,8 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.derive.inputs import inputs_of
-from kcloud_exporter.derive.ledger import balance
+from kcloud_exporter.derive.cycle import close_books
+from kcloud_exporter.derive.energy import EnergyBook, Interval
 from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.exposition.renderer import Renderer, header
 from kcloud_exporter.model import ClusterSnapshot, Labels, Scrape, SeriesTable, Snapshot, Table
@@ -51,9 +51,12 @@ def samples(text: str) -> Iterator[tuple[str, Labels, float]]:
         source = f"{target['job']}@{target['instance']}"
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
+                # The parser gives counters the suffix of OpenMetrics, whatever the page calls them.
+                printed = f"\n{sample.name}{{" in page
+                name = sample.name if printed else sample.name.removesuffix("_total")
                 exposed = {k: v for k, v in sample.labels.items() if v}
                 kept = {f"exported_{k}" if k in target else k: v for k, v in exposed.items()}
-                yield source, {"__name__": sample.name, **target, **kept}, sample.value
+                yield source, {"__name__": name, **target, **kept}, sample.value
 
 
 class Book:
@@ -67,7 +70,7 @@ class Book:
         self._sources: dict[str, SeriesTable] = {}
         self._rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
         self._now = 0.0
-        self._tables = ClusterTables("c")
+        self._tables, self._energy = ClusterTables("c"), EnergyBook()
         self._rejected: Counter[tuple[str, str]] = Counter()
         self.tables: dict[str, Table] = {}
 
@@ -104,10 +107,10 @@ class Book:
     def _cycle(self, scrapes: Sequence[Scrape]) -> None:
         self._rejected.update(self._engine.ingest(scrapes, self._now))
         readings = self._engine.readings(self._now)
-        ledger = balance(inputs_of(readings))
+        span = Interval(INTERVAL if self._now else 0.0, 0.0)
+        ledger, self.tables = close_books(readings, self._tables, self._energy, span, self._now)
         self._rejected["ledger", "exceeds_node"] += ledger.scaled_down
         self._rejected["ledger", "out_of_bounds"] += self._engine.beyond_limit
-        self.tables = self._tables.build(readings, ledger)
         self.tables[catalogue.SAMPLES_REJECTED.name] = small_table(
             [(("c", source, reason), float(n)) for (source, reason), n in self._rejected.items() if n]
         )
