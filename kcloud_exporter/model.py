@@ -47,8 +47,9 @@ class Scrape:
 
     A row stands at most once in `rows` (duplicates are already dropped and counted in `rejected`).
     `timestamps` are Unix seconds as the upstream printed them, NaN where it printed none; None where it
-    printed none at all. `received_at` is our own wall clock (Unix seconds)
-    when the answer was made, as near as can be told.
+    printed none at all. `received_at` is when the answer was
+    made, as near as can be told, on our own clock that no setting moves (monotonic seconds): a stepped wall clock
+    makes no power.
     """
 
     cluster: str

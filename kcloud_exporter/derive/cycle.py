@@ -23,8 +23,8 @@ def close_books(
     *,
     idle: Policy = "unattributed",
     overhead: Policy = "unattributed",
-) -> tuple[Ledger, dict[str, Table]]:
-    """The ledger of this cycle, and everything that is shown of it.
+) -> tuple[Ledger, dict[str, Table], Table]:
+    """The ledger of this cycle, everything that is shown of it, and the watts per namespace that count as energy.
 
     The page shows the watts of the moment. Energy is made of the same books once more, with the mean power since
     the last sample where a device has a hardware counter: what the counter saw between two samples is in it.
@@ -34,8 +34,10 @@ def close_books(
     shown = tables.build(readings, ledger)
     mean = readings.columns["accelerator_mean_power_watts"].value
     counted = ~np.isnan(mean) & ~np.isnan(inputs.device_power)
-    power = shown
+    power, counting = shown, ledger
     if counted.any():
         means = np.where(counted, mean, inputs.device_power)
-        power = tables.power(balance(replace(inputs, device_power=means), idle=idle, overhead=overhead), means)
-    return ledger, shown | energy.integrate(power, shown, span, now)
+        counting = balance(replace(inputs, device_power=means), idle=idle, overhead=overhead)
+        power = tables.power(counting, means)
+    shown |= energy.integrate(power, shown, span, now)
+    return ledger, shown, tables.namespace_watts(counting)

@@ -143,7 +143,8 @@ class EnergyBook:
             return
         age = now - pods.last_added
         ended = age > 0
-        oldest = np.partition(age, -most)[-most] if int(ended.sum()) > most else np.inf
+        ages = np.sort(age[ended])
+        oldest = ages[most - 1] if len(ages) > most else np.inf
         dead = ended & ((age > keep_seconds) | (age > oldest))
         if dead.any():
             self.totals[catalogue.POD_ENERGY.name] = pods.without(dead)

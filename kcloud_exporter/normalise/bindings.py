@@ -17,7 +17,11 @@ from kcloud_exporter.readings import Grow
 from kcloud_exporter.vendors.mapping import SeriesRule
 from kcloud_exporter.vendors.quantities import Quantity
 
-_COUNTER, _WRAPS, _ZERO_MISSING, _NAN_MISSING, _EXCLUSIVE = 1, 2, 4, 8, 16
+_COUNTER, _ZERO_MISSING, _NAN_MISSING, _EXCLUSIVE = 1, 2, 4, 8
+_LATE_SECONDS = 60.0
+"""An older sample is a late one for so long; after that its clock has been set back."""
+_JITTER_SECONDS = 5.0
+"""How far a sample's clock and ours may disagree over a short time: scrapes jitter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Binding:
         self._any = 0
         self._enums: dict[int, SeriesRule] = {}
         self.previous_value, self.previous_time = Grow(np.float64), Grow(np.float64)
+        self.previous_noted = Grow(np.float64)
         self._unique_at = -1
         self._unique = True
 
@@ -49,7 +54,6 @@ class Binding:
         """Bind one row of the table to one slot of the column."""
         flags = (
             (_COUNTER if rule.counter else 0)
-            | (_WRAPS if rule.counter == "wraps" else 0)
             | (_ZERO_MISSING if rule.zero == "missing" else 0)
             | (_NAN_MISSING if rule.nan == "missing" else 0)
             | (_EXCLUSIVE if rule.rows == "exclusive" else 0)
@@ -66,6 +70,7 @@ class Binding:
         self._any |= flags
         self.previous_value.append(np.nan)
         self.previous_time.append(np.nan)
+        self.previous_noted.append(np.nan)
 
     def apply(self, dense: Dense, now: float) -> list[tuple[RejectReason, Rows]]:
         """Scatter one cycle into the column. Returns the rejected rows by reason."""
@@ -77,7 +82,7 @@ class Binding:
         with np.errstate(invalid="ignore", over="ignore"):
             value = raw * self._scale.view
             if self._any & _COUNTER:
-                value = self._rates(value, dense.timestamps[rows], sel & finite, rejected)
+                value = self._rates(value, dense.timestamps[rows], sel & finite, now, rejected)
                 # A counter that is there but tells no power yet: a sum without it would be too small.
                 self.column.awaited.view[slots[sel & finite & np.isnan(value)]] = now
             if self._enums:
@@ -113,25 +118,26 @@ class Binding:
             self._unique_at = len(self.slots)
         return self._unique
 
-    def _rates(self, value: Floats, times: Floats, sel: Mask, rejected: list[tuple[RejectReason, Rows]]) -> Floats:
+    def _rates(
+        self, value: Floats, times: Floats, sel: Mask, now: float, rejected: list[tuple[RejectReason, Rows]]
+    ) -> Floats:
         """Counters → watts: Δvalue/Δtime since the last sample that was another one; NaN when unknown.
 
-        A counter that fell was reset (then what it shows now came since) or wrapped (then how far is unknown,
-        and a guess would invent energy). A sample with an unchanged time is the same sample once more.
+        A counter that fell was reset or wrapped: when and how far is unknown, and a guess would invent energy. The
+        same holds when the samples' clock has gone another way than ours. A sample with an unchanged time is the
+        same sample once more, and an older one came late; neither says anything new.
         """
-        flags = self._flags.view
-        counting = (flags & _COUNTER) > 0
-        before, then = self.previous_value.view, self.previous_time.view
-        elapsed = times - then
-        moved = counting & sel & ~(elapsed <= 0)
-        step = value - before
-        fell = moved & (step < 0)
-        wraps = fell & ((flags & _WRAPS) > 0)
-        step = np.where(fell & ~wraps, value, np.where(wraps, np.nan, step))
-        rate = np.where(moved, step / elapsed, np.nan)
-        before[moved], then[moved] = value[moved], times[moved]
-        if wraps.any():
-            rejected.append(("counter_reset", self.rows.view[wraps]))
+        counting = (self._flags.view & _COUNTER) > 0
+        before, then, noted = self.previous_value.view, self.previous_time.view, self.previous_noted.view
+        elapsed, ours = times - then, now - noted
+        late = (elapsed < 0) & (ours < _LATE_SECONDS)
+        moved = counting & sel & ~(elapsed == 0) & ~late
+        fell = moved & (value < before)
+        steady = (elapsed > 0) & (elapsed < 3 * ours + _JITTER_SECONDS) & (3 * elapsed + _JITTER_SECONDS > ours)
+        rate = np.where(moved & steady & ~fell, (value - before) / elapsed, np.nan)
+        before[moved], then[moved], noted[moved] = value[moved], times[moved], now
+        if fell.any():
+            rejected.append(("counter_reset", self.rows.view[fell]))
         return np.where(counting, rate, value)
 
     def _translated(self, value: Floats, raw: Floats) -> Floats:
@@ -209,6 +215,7 @@ def carry_over(
             earlier, was = known
             binding.previous_value.view[at] = earlier.previous_value.view[was]
             binding.previous_time.view[at] = earlier.previous_time.view[was]
+            binding.previous_noted.view[at] = earlier.previous_noted.view[was]
             slot, of = binding.slots.view[at], earlier.slots.view[was]
             if old_seen[of] > seen[slot]:
                 value[slot], seen[slot] = old_value[of], old_seen[of]

@@ -85,20 +85,20 @@ class Pipeline:
         for name, cluster in self.clusters.items():
             try:
                 self._books[name] = cluster.cycle(outcomes[name], now, monotonic)
-                self._books_at[name] = now
+                self._books_at[name] = monotonic
             except Exception as exc:
                 log.exception("cycle failed", extra={"cluster": name})
-                self._after_defect(cluster, exc, now)
+                self._after_defect(cluster, exc, monotonic)
         snapshots = {name: self._books[name].snapshot for name in self.clusters if name in self._books}
         return Snapshot(now, self.cycles, snapshots, self._fleet_tables(now, monotonic), self._label_names)
 
-    def _after_defect(self, cluster: ClusterPipeline, exc: Exception, now: float) -> None:
+    def _after_defect(self, cluster: ClusterPipeline, exc: Exception, monotonic: float) -> None:
         """Keep the last books for max_staleness, then show only that the cluster's sources have failed."""
         state = cluster.sources.setdefault("ledger", SourceState())
         state.up, state.failure = False, repr(exc)
         state.failures["internal"] += 1
         name = cluster.cluster.name
-        if now - self._books_at.get(name, -math.inf) > self.config.global_.max_staleness:
+        if monotonic - self._books_at.get(name, -math.inf) > self.config.global_.max_staleness:
             empty = ClusterSnapshot(name, cluster.cluster.site, cluster.source_tables())
             self._books[name] = Books(empty, None, 0, 0, {}, {}, small_table([]), Interval(0.0, 0.0))
 
@@ -115,7 +115,7 @@ class Pipeline:
             log.exception("counters could not be written; they go on in memory", extra={"detail": str(exc)})
 
     def _fleet_tables(self, now: float, monotonic: float) -> dict[str, Table]:
-        fresh = frozenset(name for name, at in self._books_at.items() if at == now)
+        fresh = frozenset(name for name, at in self._books_at.items() if at == monotonic)
         tables = self._sites.tables(self._books, fresh, now, monotonic)
         tables[catalogue.SNAPSHOT_TIMESTAMP.name] = small_table([((), now)])
         tables[catalogue.CLUSTER_INFO_NAME] = small_table(

@@ -76,18 +76,19 @@ class ClusterPipeline:
     def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
         """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.
 
-        `now` is Unix time, for ages; `monotonic` counts seconds that no clock setting moves, for energy.
+        `now` is Unix time, for what is shown; `monotonic` counts the seconds that no clock setting moves: ages,
+        rates and energy are made of those.
         """
         scrapes = [outcome for outcome in outcomes if isinstance(outcome, Scrape)]
         for outcome in outcomes:
             self._note(outcome, now)
-        for (source, reason), count in self._engine.ingest(scrapes, now).items():
+        for (source, reason), count in self._engine.ingest(scrapes, monotonic).items():
             self.sources[source].rejected[reason] += count
-        readings = self._engine.readings(now)
+        readings = self._engine.readings(monotonic)
         span = interval(self.previous, monotonic, self.config.global_.max_staleness)
         self.previous = monotonic
         policy = self.config.ledger
-        ledger, tables = close_books(
+        ledger, tables, namespace_watts = close_books(
             readings, self._tables, self.energy, span, now, idle=policy.idle, overhead=policy.overhead
         )
         self._count_derived(ledger)
@@ -103,7 +104,7 @@ class ClusterPipeline:
             known,
             facility_watts(readings),
             tables,
-            self._tables.namespace_watts(ledger),
+            namespace_watts,
             span,
         )
 

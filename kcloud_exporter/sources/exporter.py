@@ -49,12 +49,12 @@ class ExporterSource:
         body_bytes: int = 64 * 2**20,
         limits: ParseLimits | None = None,
         access: Access | None = None,
-        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cluster = cluster
         self._table = SeriesTable()
         self._seen = LastSeen()
-        self._wall = wall
+        self._steady = steady
         urls = [_with_path(url) for url in targets]
         self._targets = [
             _Target(
@@ -120,7 +120,7 @@ class ExporterSource:
                         "X-Prometheus-Scrape-Timeout-Seconds": f"{max(deadline - clock(), 0):.3f}",
                     },
                 )
-                received_at = self._wall() - fetched.age
+                received_at = self._steady() - fetched.age
             loop = asyncio.get_running_loop()
             parsed, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception

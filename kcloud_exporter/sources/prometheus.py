@@ -56,10 +56,10 @@ class PrometheusSource:
         body_bytes: int = 64 * 2**20,
         limits: ParseLimits | None = None,
         access: Access | None = None,
-        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cluster, self.names = cluster, (name or f"prometheus@{host_port(url)}",)
-        self._url, self._method, self._wall = url.rstrip("/"), method, wall
+        self._url, self._method, self._steady = url.rstrip("/"), method, steady
         rest = sorted(set(gauges) - set(counters) - {"up"})
         matchers = dict(match or {})
         own_pods = _selector(["up"], matchers, _OWN_PODS)
@@ -82,7 +82,7 @@ class PrometheusSource:
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Ask for all series once. See `Source.collect`."""
         self._seen.collects += 1
-        begun, received_at = clock(), self._wall()
+        begun, received_at = clock(), self._steady()
         try:
             parsed, size = await self._ask(begun + timeout_seconds)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception

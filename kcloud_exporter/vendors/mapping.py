@@ -106,7 +106,7 @@ class SeriesRule(_Strict):
     where: dict[str, Condition] = {}
     values: dict[float, float] = {}
     otherwise: float | None = None
-    counter: Literal["", "resets", "wraps"] = ""
+    counter: bool = False
     zero: Literal["value", "missing"] = "value"
     nan: Literal["rejected", "missing"] = "rejected"
     low: float | None = None

@@ -37,7 +37,7 @@ async def page(_: web.Request) -> web.Response:
 
 async def test_one_target() -> None:
     async with serving(page) as url:
-        source = source_of([f"{url}/metrics"], {"a"}, wall=lambda: 1700000001.0)
+        source = source_of([f"{url}/metrics"], {"a"}, steady=lambda: 1700000001.0)
         outcomes = await source.collect(20.0)
         await source.close()
     (scrape,) = outcomes

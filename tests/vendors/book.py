@@ -108,7 +108,7 @@ class Book:
         self._rejected.update(self._engine.ingest(scrapes, self._now))
         readings = self._engine.readings(self._now)
         span = Interval(INTERVAL if self._now else 0.0, 0.0)
-        ledger, self.tables = close_books(readings, self._tables, self._energy, span, self._now)
+        ledger, self.tables, _ = close_books(readings, self._tables, self._energy, span, self._now)
         self._rejected["ledger", "exceeds_node"] += ledger.scaled_down
         self._rejected["ledger", "out_of_bounds"] += self._engine.beyond_limit
         self.tables[catalogue.SAMPLES_REJECTED.name] = small_table(
