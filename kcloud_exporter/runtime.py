@@ -174,7 +174,7 @@ class Runtime:
                 earlier, self.pipeline = self.pipeline, self._build(config, self.pipeline)
                 changed = config.global_.interval != self.config.global_.interval
                 self.config = config
-            await earlier.close_what_is_not_in(self.pipeline)
+                await earlier.close_what_is_not_in(self.pipeline)
         except KcloudError as exc:
             self.telemetry.reloaded(good=False)
             problems = list(exc.problems) if isinstance(exc, ConfigError) else [str(exc)]
@@ -182,7 +182,7 @@ class Runtime:
                 "reload failed, the old configuration goes on", extra={"problems": "; ".join(problems)}
             )
             return problems
-        if changed:
+        if changed and self._scheduler.running:
             self._scheduler.reschedule_job("tick", trigger="interval", seconds=config.global_.interval)
         self.telemetry.reloaded(good=True)
         log.info("configuration reloaded", extra={"clusters": len(config.clusters)})

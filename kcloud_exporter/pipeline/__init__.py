@@ -11,16 +11,20 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
 from kcloud_exporter.errors import StorageError
-from kcloud_exporter.model import ClusterSnapshot, Outcome, Snapshot, Table
+from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, Table
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters
 from kcloud_exporter.pipeline.sites import Sites
 from kcloud_exporter.sources.base import Source
+from kcloud_exporter.sources.patience import Patience
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import VendorIndex
@@ -28,6 +32,7 @@ from kcloud_exporter.vendors.mapping import VendorIndex
 __all__ = ["COMPACT_EVERY", "Books", "ClusterPipeline", "Pipeline", "facility_meters"]
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 COMPACT_EVERY = 100
 """Cycles between looks for dead series."""
 ENDED_PODS_SECONDS, ENDED_PODS_MOST = 86_400.0, 100_000
@@ -57,6 +62,11 @@ class Pipeline:
         self._books: dict[str, Books] = {}
         self._sites = Sites(config, self.clusters, counters)
         self._books_at: dict[str, float] = {}
+        self._patience: Patience[int, list[Outcome]] = Patience(
+            lambda found: all(isinstance(outcome, Failure) for outcome in found) and bool(found)
+        )
+        # Threads of the event loop's own pool can all be taken by name look-ups that hang.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="books")
 
     async def tick(self) -> Snapshot:
         """Gather, then do the books off the event loop. Never raises for a failed source."""
@@ -64,22 +74,35 @@ class Pipeline:
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
         with self._telemetry.stage("derive"):
-            snapshot = await asyncio.to_thread(self._derive, outcomes, now, self._monotonic())
+            snapshot = await self._work(partial(self._derive, outcomes, now, self._monotonic()))
         with self._telemetry.stage("persist"):
-            await asyncio.to_thread(self._persist, now)
+            await self._work(partial(self._persist, now))
         self.cycles += 1
         if self.cycles % COMPACT_EVERY == 0:
-            self._compact()
+            await self._work(self._compact)
         return snapshot
 
+    async def _work(self, job: Callable[[], _T]) -> _T:
+        """Do CPU-bound or disk-bound work in the thread of the books."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+
     async def _gather(self) -> dict[str, list[Outcome]]:
-        timeout = self.config.global_.timeout
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(source.collect(timeout)) for source in self._sources]
+        """The outcomes that have come. A source that hung before is not waited for."""
+        answers = await self._patience.round(
+            {number: partial(self._ask, source) for number, source in enumerate(self._sources)}
+        )
         outcomes: dict[str, list[Outcome]] = {name: [] for name in self.clusters}
-        for source, task in zip(self._sources, tasks, strict=True):
-            outcomes[source.cluster].extend(task.result())
+        for number, found in answers.items():
+            outcomes[self._sources[number].cluster].extend(found)
         return outcomes
+
+    async def _ask(self, source: Source) -> list[Outcome]:
+        timeout = self.config.global_.timeout
+        try:
+            return await source.collect(timeout)
+        except Exception as exc:
+            log.exception("a source broke its promise not to raise", extra={"cluster": source.cluster})
+            return [Failure(source.cluster, name, "internal", repr(exc), 0.0) for name in source.names]
 
     def _derive(self, outcomes: Mapping[str, Sequence[Outcome]], now: float, monotonic: float) -> Snapshot:
         for name, cluster in self.clusters.items():
@@ -127,8 +150,8 @@ class Pipeline:
         return tables
 
     def _compact(self) -> None:
-        for source in self._sources:
-            replaced = source.compact()
+        for number, source in enumerate(self._sources):
+            replaced = [] if self._patience.waits_for(number) else source.compact()
             if replaced:
                 self.clusters[source.cluster].retire(replaced)
 
@@ -154,15 +177,19 @@ class Pipeline:
                 self._books[name], self._books_at[name] = earlier._books[name], earlier._books_at[name]
 
     async def close_what_is_not_in(self, successor: Pipeline) -> None:
-        """Close the sources that a reload has left behind."""
+        """Close what a reload has left behind. Questions that are still out are taken back: the successor asks anew."""
+        await self._patience.close()
         for source in self._sources:
             if source not in successor._sources:
                 await source.close()
+        self._worker.shutdown(wait=False)
 
     async def close(self) -> None:
         """Close the connections of all sources."""
+        await self._patience.close()
         for source in self._sources:
             await source.close()
+        self._worker.shutdown(wait=False)
 
 
 def _common(config: Config) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.base import LastSeen, failure, host_port
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
+from kcloud_exporter.sources.patience import Patience
 
 CONCURRENCY: Final = 128
 _TOO_LATE_SECONDS: Final = 0.05
@@ -70,28 +72,35 @@ class ExporterSource:
             for source, url in zip(_names(vendor, name, urls), urls, strict=True)
         ]
         self.names = tuple(target.name for target in self._targets)
+        self._by_name = {target.name: target for target in self._targets}
+        self._patience: Patience[str, Outcome] = Patience(lambda outcome: self._by_name[outcome.source].failed)
         self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes)
         # Of its own, not the loop's default one, which fills up with name look-ups that hang. One thread: the
         # targets share a table.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"parse-{vendor}")
 
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
-        """Scrape every target once, all at the same time. See `Source.collect`."""
+        """Scrape every target once, all at the same time. See `Source.collect`.
+
+        A target that hung or failed before is not waited for: its outcome comes with a later collect.
+        """
         self._seen.collects += 1
         deadline = clock() + timeout_seconds
         slots = asyncio.Semaphore(CONCURRENCY)
-
-        async def scrape(target: _Target) -> Outcome:
-            return await self._scrape(target, deadline, slots)
-
-        # Targets that failed last time wait for the others, should there be more of them than slots. One that got
-        # no slot did not fail, so that it is among the first the next time.
-        eager = sorted(self._targets, key=lambda target: target.failed)
-        outcomes = dict(zip((t.name for t in eager), await asyncio.gather(*(scrape(t) for t in eager)), strict=True))
-        return [outcomes[name] for name in self.names]
+        answers = await self._patience.round({t.name: partial(self._scrape, t, deadline, slots) for t in self._targets})
+        # What was parsed into a table that has been compacted since speaks of rows that are no more.
+        return [
+            answers[name]
+            for name in self.names
+            if name in answers and getattr(answers[name], "table", self._table) is self._table
+        ]
 
     def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
         """See `Source.compact`."""
+        # In the parsing thread: a target that nobody waits for may be parsed at this very moment.
+        return self._worker.submit(self._compact).result()
+
+    def _compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
         found = self._seen.survivors(self._table)
         if found is None:
             return []
@@ -102,6 +111,7 @@ class ExporterSource:
 
     async def close(self) -> None:
         """Close the connections and the parsing thread."""
+        await self._patience.close()
         await self._connection.close()
         self._worker.shutdown(wait=False)
 
@@ -122,7 +132,7 @@ class ExporterSource:
                 )
                 received_at = self._steady() - fetched.age
             loop = asyncio.get_running_loop()
-            parsed, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
+            parsed, table, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
             target.failed = True
             return failure(self.cluster, target.name, exc, begun)
@@ -130,7 +140,7 @@ class ExporterSource:
         return Scrape(
             cluster=self.cluster,
             source=target.name,
-            table=self._table,
+            table=table,
             rows=parsed.rows,
             values=parsed.values,
             timestamps=parsed.timestamps,
@@ -140,12 +150,12 @@ class ExporterSource:
             rejected=parsed.rejected,
         )
 
-    def _understand(self, target: _Target, fetched: Fetched) -> tuple[Parsed, int]:
+    def _understand(self, target: _Target, fetched: Fetched) -> tuple[Parsed, SeriesTable, int]:
         body = decoded(fetched, self._connection.body_bytes)
         media_type = fetched.content_type.partition(";")[0].strip().lower()
         parsed = parse_text(body, target.index, openmetrics=media_type == "application/openmetrics-text")
         self._seen.note(parsed.rows, len(self._table))
-        return parsed, len(body)
+        return parsed, self._table, len(body)
 
 
 def _with_path(url: str) -> str:

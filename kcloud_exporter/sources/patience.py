@@ -1,0 +1,65 @@
+"""Patience: ask many at once, and wait only for those that have shown that they answer.
+
+Who hung or failed last time is asked as well, but nobody waits for it: its answer, or its failure, is taken in
+whenever it comes, at the latest in the next round. So one that hangs costs the others one round, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Final, Generic, TypeVar
+
+_K = TypeVar("_K", bound=Hashable)
+_T = TypeVar("_T")
+LEAST_SECONDS: Final = 0.5
+"""How long a round lasts at the least while anybody has not answered: the doubtful get this much of a chance."""
+
+
+class Patience(Generic[_K, _T]):
+    """Owns the questions that are still out. `failed` tells whether an answer makes its giver doubtful.
+
+    At most `most_doubtful` of the doubtful are asked at a time, so that they cannot take all the connections.
+    """
+
+    def __init__(self, failed: Callable[[_T], bool], most_doubtful: int = 32) -> None:
+        self._failed, self._most_doubtful = failed, most_doubtful
+        self._asked: dict[_K, asyncio.Task[_T]] = {}
+        self._doubtful: dict[_K, None] = {}
+
+    def waits_for(self, key: _K) -> bool:
+        """Whether a question to this one is still out."""
+        return key in self._asked
+
+    async def round(self, ask: Mapping[_K, Callable[[], Awaitable[_T]]]) -> dict[_K, _T]:
+        """Ask everybody who is not still being asked; the answers that have come, old questions' included.
+
+        The questions bound their own time; the trusted are waited for until they end.
+        """
+        chances = self._most_doubtful - sum(key in self._doubtful for key in self._asked)
+        due = [key for key in self._doubtful if key in ask and key not in self._asked][: max(chances, 0)]
+        for key in [*(key for key in ask if key not in self._asked and key not in self._doubtful), *due]:
+            if key in self._doubtful:  # to the end of the queue, so that each of the doubtful gets its turn
+                self._doubtful[key] = self._doubtful.pop(key)
+            self._asked[key] = asyncio.ensure_future(ask[key]())
+        trusted = [task for key, task in self._asked.items() if key not in self._doubtful]
+        least = asyncio.get_running_loop().time() + LEAST_SECONDS
+        if trusted:
+            await asyncio.wait(trusted)
+        left = least - asyncio.get_running_loop().time()
+        if left > 0 and (pending := [task for task in self._asked.values() if not task.done()]):
+            await asyncio.wait(pending, timeout=left)
+        answers: dict[_K, _T] = {}
+        for key in [key for key, task in self._asked.items() if task.done()]:
+            answers[key] = self._asked.pop(key).result()
+            self._doubtful.pop(key, None)
+            if self._failed(answers[key]):
+                self._doubtful[key] = None
+        return answers
+
+    async def close(self) -> None:
+        """Take back what is still out."""
+        for task in self._asked.values():
+            task.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        self._asked.clear()
