@@ -24,7 +24,7 @@ from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, T
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters
 from kcloud_exporter.pipeline.sites import Sites
 from kcloud_exporter.sources.base import Source
-from kcloud_exporter.sources.patience import Patience
+from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import VendorIndex
@@ -62,9 +62,7 @@ class Pipeline:
         self._books: dict[str, Books] = {}
         self._sites = Sites(config, self.clusters, counters)
         self._books_at: dict[str, float] = {}
-        self._patience: Patience[int, list[Outcome]] = Patience(
-            lambda found: all(isinstance(outcome, Failure) for outcome in found) and bool(found)
-        )
+        self._patience: Patience[int, list[Outcome]] = Patience(self._verdict)
         # Threads of the event loop's own pool can all be taken by name look-ups that hang.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="books")
 
@@ -95,6 +93,14 @@ class Pipeline:
         for number, found in answers.items():
             outcomes[self._sources[number].cluster].extend(found)
         return outcomes
+
+    def _verdict(self, found: list[Outcome]) -> Verdict:
+        if found and all(isinstance(outcome, Failure) for outcome in found):
+            return "failed"
+        longest = max((outcome.duration_seconds for outcome in found), default=0.0)
+        # A source with many targets does not wait for its own slow ones, so they do not make it slow.
+        slow = len(found) == 1 and longest > SLOW_RATIO * self.config.global_.timeout
+        return "slow" if slow else "prompt"
 
     async def _ask(self, source: Source) -> list[Outcome]:
         timeout = self.config.global_.timeout

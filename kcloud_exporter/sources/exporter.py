@@ -17,7 +17,7 @@ from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.base import LastSeen, failure, host_port
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
-from kcloud_exporter.sources.patience import Patience
+from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
 
 CONCURRENCY: Final = 128
 _TOO_LATE_SECONDS: Final = 0.05
@@ -72,8 +72,9 @@ class ExporterSource:
             for source, url in zip(_names(vendor, name, urls), urls, strict=True)
         ]
         self.names = tuple(target.name for target in self._targets)
+        self._slow_seconds = 0.0
         self._by_name = {target.name: target for target in self._targets}
-        self._patience: Patience[str, Outcome] = Patience(lambda outcome: self._by_name[outcome.source].failed)
+        self._patience: Patience[str, Outcome] = Patience(self._verdict)
         self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes)
         # Of its own, not the loop's default one, which fills up with name look-ups that hang. One thread: the
         # targets share a table.
@@ -85,6 +86,7 @@ class ExporterSource:
         A target that hung or failed before is not waited for: its outcome comes with a later collect.
         """
         self._seen.collects += 1
+        self._slow_seconds = SLOW_RATIO * timeout_seconds
         deadline = clock() + timeout_seconds
         slots = asyncio.Semaphore(CONCURRENCY)
         answers = await self._patience.round({t.name: partial(self._scrape, t, deadline, slots) for t in self._targets})
@@ -94,6 +96,12 @@ class ExporterSource:
             for name in self.names
             if name in answers and getattr(answers[name], "table", self._table) is self._table
         ]
+
+    def _verdict(self, outcome: Outcome) -> Verdict:
+        """One that got no slot in time has not failed itself."""
+        if self._by_name[outcome.source].failed:
+            return "failed"
+        return "slow" if outcome.duration_seconds > self._slow_seconds else "prompt"
 
     def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
         """See `Source.compact`."""

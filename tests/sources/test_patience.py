@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kcloud_exporter.sources.patience import Patience
+from kcloud_exporter.sources.patience import Patience, Verdict
 
 
 class People:
@@ -28,6 +28,10 @@ class People:
         return {name: self.question(name) for name in names}
 
 
+def judge(answer: str) -> Verdict:
+    return "failed" if answer == "failed" else "slow" if answer == "late" else "prompt"
+
+
 async def settle(patience: Patience[str, str], people: People) -> dict[str, str]:
     """A round in which those that hang fail in the end."""
     people.released.set()
@@ -39,7 +43,7 @@ async def settle(patience: Patience[str, str], people: People) -> dict[str, str]
 
 async def test_a_first_hang_is_waited_for_and_the_next_is_not() -> None:
     people: People = People("b")
-    patience: Patience[str, str] = Patience(lambda answer: answer == "failed")
+    patience: Patience[str, str] = Patience(judge)
     assert await settle(patience, people) == {"a": "here", "b": "failed"}
 
     for _ in range(3):
@@ -55,7 +59,7 @@ async def test_a_first_hang_is_waited_for_and_the_next_is_not() -> None:
 
 async def test_one_that_answers_again_is_trusted_again() -> None:
     people = People("b")
-    patience: Patience[str, str] = Patience(lambda answer: answer == "failed")
+    patience: Patience[str, str] = Patience(judge)
     await settle(patience, people)
     people.hanging.clear()
     assert await patience.round(people.all("a", "b")) == {"a": "here", "b": "here"}
@@ -68,7 +72,7 @@ async def test_one_that_answers_again_is_trusted_again() -> None:
 async def test_the_doubtful_are_asked_in_turns_and_never_too_many() -> None:
     names = [f"n{at}" for at in range(6)]
     people = People(*names)
-    patience: Patience[str, str] = Patience(lambda answer: answer == "failed", most_doubtful=2)
+    patience: Patience[str, str] = Patience(judge, most_failed=2)
     people.released.set()
     await patience.round(people.all(*names))
     assert set(people.asked.values()) == {1}
@@ -80,8 +84,32 @@ async def test_the_doubtful_are_asked_in_turns_and_never_too_many() -> None:
 
 async def test_closing_takes_questions_back() -> None:
     people = People("b")
-    patience: Patience[str, str] = Patience(lambda answer: answer == "failed")
+    patience: Patience[str, str] = Patience(judge)
     await settle(patience, people)
     await patience.round(people.all("a", "b"))
     await patience.close()
     assert not patience.waits_for("b")
+
+
+async def test_one_that_is_slow_is_asked_each_time_and_never_waited_for() -> None:
+    released, asked = asyncio.Event(), 0
+
+    async def slow() -> str:
+        nonlocal asked
+        asked += 1
+        await released.wait()
+        return "late"
+
+    async def prompt() -> str:
+        return "here"
+
+    patience: Patience[str, str] = Patience(judge, most_failed=0)
+    released.set()
+    assert await patience.round({"a": prompt, "b": slow}) == {"a": "here", "b": "late"}
+    released.clear()
+    assert await patience.round({"a": prompt, "b": slow}) == {"a": "here"}
+    released.set()
+    await asyncio.sleep(0)
+    assert await patience.round({"a": prompt, "b": slow}) == {"a": "here", "b": "late"}
+    assert asked == 2
+    await patience.close()
