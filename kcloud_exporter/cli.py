@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,7 @@ def _command(commands: Any, name: str, summary: str, *, example: str) -> argpars
         "--log.level",
         dest="log_level",
         choices=logs.LEVELS,
-        default="info",
-        help="least level that is logged (default: info)",
+        help="least level that is logged (default: LOG_LEVEL of the environment, else info)",
     )
     command.add_argument(
         "--log.format",
@@ -83,7 +83,7 @@ def _config_flag(command: argparse.ArgumentParser) -> None:
         dest="config_file",
         type=Path,
         metavar="FILE",
-        help="YAML configuration; without it PROMETHEUS_URL or PROMETHEUS_CLUSTERS of the environment",
+        help="YAML configuration (default: none; PROMETHEUS_URL or PROMETHEUS_CLUSTERS of the environment)",
     )
 
 
@@ -100,7 +100,8 @@ def _web_flags(command: argparse.ArgumentParser) -> None:
         dest="web_config_file",
         type=Path,
         metavar="FILE",
-        help="TLS, users and headers, in the format of the Prometheus exporter-toolkit",
+        help="TLS, users and headers, in the format of the Prometheus exporter-toolkit (default: none; "
+        "API_AUTH_USERNAME and API_AUTH_PASSWORD of the environment name one user)",
     )
     command.add_argument(
         "--web.enable-lifecycle",
@@ -112,7 +113,7 @@ def _web_flags(command: argparse.ArgumentParser) -> None:
         "--web.allow-unauthenticated",
         dest="allow_unauthenticated",
         action="store_true",
-        help="serve beyond loopback without --web.config.file",
+        help="serve beyond loopback without users or TLS (default: refuse)",
     )
     command.add_argument(
         "--storage.path",
@@ -210,12 +211,12 @@ def _bench(commands: Any) -> None:
     )
     command.add_argument(
         "--series",
-        type=int,
+        type=_count,
         action="append",
         metavar="N",
         help="source series to measure with; may be given several times (default: 200000)",
     )
-    command.add_argument("--cycles", type=int, default=5, help="steady cycles to measure (default: 5)")
+    command.add_argument("--cycles", type=_count, default=5, help="steady cycles to measure (default: 5)")
     command.add_argument(
         "--no-compare",
         dest="no_compare",
@@ -226,11 +227,27 @@ def _bench(commands: Any) -> None:
     command.set_defaults(run=_run_bench)
 
 
+def _count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; write a whole number of at least 1")
+    return int(text)
+
+
+def log_level(environ: Mapping[str, str]) -> str:
+    """The level that LOG_LEVEL names, in any case and with the names that Python has for it. Raises ConfigError."""
+    said = environ.get("LOG_LEVEL", "").strip().lower() or "info"
+    level = {"warn": "warning", "critical": "error", "fatal": "error", "notset": "debug"}.get(said, said)
+    if level not in logs.LEVELS:
+        raise ConfigError([f"LOG_LEVEL: {said!r} is no level; known: {', '.join(logs.LEVELS)}"])
+    return level
+
+
 def listen_address(text: str) -> tuple[str, int]:
     """(host, port) of `HOST:PORT`, `[::1]:PORT` or `:PORT`. Raises ConfigError."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ConfigError([f"--web.listen-address: {text!r}; write HOST:PORT, for example 127.0.0.1:28283"])
     return host or "0.0.0.0", int(port)  # noqa: S104 - only with users or an explicit flag, see below
 
@@ -245,11 +262,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def serve_options(args: argparse.Namespace) -> ServeOptions:
+def serve_options(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> ServeOptions:
     """The checked flags of a server. Raises ConfigError for an address that would be open to everybody."""
     host, port = listen_address(args.listen_address)
-    protected = args.web_config_file is not None or args.allow_unauthenticated
-    if not is_loopback(host) and not protected:
+    has_user = bool(environ.get("API_AUTH_USERNAME") and environ.get("API_AUTH_PASSWORD"))
+    protected = args.web_config_file is not None or has_user
+    if not is_loopback(host) and not (protected or args.allow_unauthenticated):
         reach = f"{args.listen_address} can be reached from other machines and nothing protects it"
         mend = "give --web.config.file with users or TLS, or say --web.allow-unauthenticated"
         raise ConfigError([f"--web.listen-address: {reach}; {mend}"])
@@ -302,12 +320,21 @@ def _run_check(args: argparse.Namespace) -> int:
     config = load_config(args.config_file)
     app.check(config)
     sources = sum(len(cluster.sources) for cluster in config.clusters)
-    print(f"the configuration is good: {len(config.clusters)} clusters, {sources} sources, {len(config.sites)} sites")
+    counts = [(len(config.clusters), "cluster"), (sources, "source"), (len(config.sites), "site")]
+    print(f"the configuration is good: {', '.join(_counted(*count) for count in counts)}")
     for cluster in config.clusters:
         read = [f"{s.exporter.vendor} × {len(s.exporter.targets)}" for s in cluster.sources if s.exporter]
         read += [s.prometheus.url for s in cluster.sources if s.prometheus]
         print(f"  {cluster.name} (site {cluster.site}): {', '.join(read)}")
+    used = {cluster.site for cluster in config.clusters}
+    for site in config.sites:
+        if site.name not in used:
+            print(f"  note: no cluster stands at site {site.name!r}; clusters stand at {', '.join(sorted(used))}")
     return 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _run_bench(args: argparse.Namespace) -> int:
@@ -320,14 +347,14 @@ def _run_bench(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. 0 = done, 1 = failed, 2 = a mistake of usage or configuration, each told on stderr."""
     args = parser().parse_args(argv)
-    logs.set_up(args.log_level, args.log_format)
     try:
+        args.log_level = args.log_level or log_level(os.environ)
+        logs.set_up(args.log_level, args.log_format)
         return int(args.run(args))
     except ConfigError as exc:
         for problem in exc.problems:
             print(problem, file=sys.stderr)
-        many = len(exc.problems)
-        print(f"{many} mistake{'s' if many > 1 else ''} in the configuration", file=sys.stderr)
+        print(f"{_counted(len(exc.problems), 'mistake')} in the configuration", file=sys.stderr)
         return 2
     except KcloudError as exc:
         print(f"kcloud-exporter: {exc}", file=sys.stderr)

@@ -40,13 +40,18 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return json.dumps(fields_of(record), default=str, ensure_ascii=False)
+        return _escaped(json.dumps(fields_of(record), default=str, ensure_ascii=False))
 
 
 def _quoted(value: str) -> str:
     if value and not any(c in ' "=' or not c.isprintable() for c in value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _escaped(json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    """JSON text in which what breaks a line or moves the cursor (U+2028, U+0085, U+009B) is written as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def set_up(level: str, form: str) -> None:

@@ -6,11 +6,20 @@ Durations become float seconds and sizes int bytes here, so that nothing behind 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from kcloud_exporter.units import parse_duration, parse_size
 
@@ -27,18 +36,28 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
+LABEL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+METRIC_NAME: Final = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+CURRENCY: Final = r"^[A-Z]{3}$"
+CLOCK_TIME: Final = (r"^([01]\d|2[0-3]):[0-5]\d$", r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")
+"""A time of day at which something begins, and one at which it ends."""
+
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str | int), Field(gt=0)]
-LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
-MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
+MetricName = Annotated[str, Field(pattern=METRIC_NAME)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Category = Literal["pue1", "pue2", "pue3"]
 
 
 class Strict(BaseModel):
-    """Frozen, and closed to unknown keys."""
+    """Frozen, hashable, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __hash__(self) -> int:
+        values = (frozenset(v.items()) if isinstance(v, dict) else v for v in self.__dict__.values())
+        return hash((type(self), *values))
 
 
 class GlobalConfig(Strict):
@@ -81,6 +100,12 @@ class TlsConfig(Strict):
     server_name: str | None = None
     insecure_skip_verify: bool = False
 
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> TlsConfig:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file belongs to a certificate; give cert_file too")
+        return self
+
 
 class Access(Strict):
     """Authentication and TLS of a source."""
@@ -97,40 +122,48 @@ class Access(Strict):
         return self
 
 
-def check_url(url: str) -> str:
+def _check_url(url: str) -> str:
     """An http(s) URL with a host and without credentials. Raises ValueError that says where they belong."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no http:// or https:// URL")
     if parts.username or parts.password:
         raise ValueError("a URL carries no user or password here; use basic_auth with password_file")
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
+        raise ValueError(f"{url!r} is no http:// or https:// URL")
+    if parts.port == 0:
+        raise ValueError("a port is 1 to 65535")
     return url
+
+
+def _check_base_url(url: str) -> str:
+    if "?" in url or "#" in url:
+        raise ValueError(f"{url!r} must end before ? or #; paths of the API are put behind it")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_check_url)]
+BaseUrl = Annotated[Url, AfterValidator(_check_base_url)]
 
 
 class PrometheusConfig(Access):
     """A Prometheus-compatible server that already scrapes the exporters."""
 
-    url: str
+    url: BaseUrl
     method: Literal["auto", "query", "federate"] = "auto"
     name: Name | None = Field(None, description="Value of the label source; default prometheus@host:port.")
     match: dict[LabelName, str] = Field({}, description="Label equalities that every series must fulfil.")
-
-    _url = field_validator("url")(check_url)
 
 
 class ExporterConfig(Access):
     """Exporters that are scraped directly."""
 
     vendor: str
-    targets: tuple[str, ...] = Field(min_length=1)
+    targets: tuple[Url, ...] = Field(min_length=1)
     name: Name | None = None
     labels: dict[LabelName, str] = Field({}, description="Target labels, as a scrape configuration would add them.")
 
     @field_validator("targets")
     @classmethod
     def _targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        for target in targets:
-            check_url(target)
         if len(set(targets)) < len(targets):
             raise ValueError("a target stands twice")
         return targets
@@ -181,7 +214,7 @@ class ClusterConfig(Strict):
     @classmethod
     def _default_site(cls, data: Any) -> Any:
         if isinstance(data, dict) and not data.get("site"):
-            return {**data, "site": data.get("name", "")}
+            return {**data, "site": str(data.get("name") or "?")}  # a wrong name is told once, as name
         return data
 
     @field_validator("labels")
@@ -190,6 +223,9 @@ class ClusterConfig(Strict):
         taken = {"cluster", "site"} & labels.keys()
         if taken:
             raise ValueError(f"{', '.join(sorted(taken))} is set by the exporter itself")
+        inner = [name for name in labels if name.startswith("__")]
+        if inner:
+            raise ValueError(f"{', '.join(inner)}: label names with __ in front belong to Prometheus")
         return labels
 
 
@@ -232,15 +268,15 @@ class TariffPeriod(Strict):
         "sat",
         "sun",
     )
-    from_: Annotated[str, Field(alias="from", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-    to: Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+    from_: Annotated[str, Field(alias="from", pattern=CLOCK_TIME[0])]
+    to: Annotated[str, Field(pattern=CLOCK_TIME[1])]
     price_per_kwh: float = Field(ge=0)
 
 
 class Tariff(Strict):
     """What a kilowatt-hour costs; periods override the price, the first that holds wins."""
 
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, Field(pattern=CURRENCY)]
     price_per_kwh: float = Field(ge=0)
     timezone: str = "UTC"
     periods: tuple[TariffPeriod, ...] = ()
@@ -303,7 +339,7 @@ class HistoryConfig(Strict):
     """Where history is read from."""
 
     backend: Literal["embedded", "prometheus"] = "embedded"
-    url: str | None = None
+    url: BaseUrl | None = None
 
     @model_validator(mode="after")
     def _needs_url(self) -> HistoryConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -86,11 +85,3 @@ def failure(cluster: str, source: str, exc: Exception, begun: float) -> Failure:
         return Failure(cluster, source, exc.reason, str(exc), duration)
     log.error("defect in a source", exc_info=exc, extra={"cluster": cluster, "source": source})
     return Failure(cluster, source, "internal", f"{type(exc).__name__}: {exc}"[:500], duration)
-
-
-def host_port(url: str) -> str:
-    """`host:port` of a URL, with the port that its scheme implies; IPv6 addresses in brackets."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from kcloud_exporter.config.endpoints import exporter_names, instance_of
 from kcloud_exporter.model import Failure, Labels, Outcome, Scrape, SeriesTable
 from kcloud_exporter.sources.access import Access
-from kcloud_exporter.sources.base import LastSeen, failure, host_port
+from kcloud_exporter.sources.base import LastSeen, failure
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
 from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
@@ -65,11 +65,11 @@ class ExporterSource:
                 SeriesIndex(
                     self._table,
                     wanted,
-                    {"instance": host_port(url), "job": vendor, **(target_labels or {})},
+                    {"instance": instance_of(url), "job": vendor, **(target_labels or {})},
                     limits or ParseLimits(),
                 ),
             )
-            for source, url in zip(_names(vendor, name, urls), urls, strict=True)
+            for source, url in zip(exporter_names(vendor, name, urls), urls, strict=True)
         ]
         self.names = tuple(target.name for target in self._targets)
         self._slow_seconds = 0.0
@@ -169,15 +169,3 @@ class ExporterSource:
 def _with_path(url: str) -> str:
     """`http://host:9400` means its `/metrics`, as in a Prometheus configuration."""
     return f"{url}/metrics" if not urlsplit(url).path else url
-
-
-def _names(vendor: str, name: str | None, urls: Sequence[str]) -> list[str]:
-    """One unique name per target: `dcgm@host:port`, with the path where one address has several pages."""
-    if name is not None and len(urls) == 1:
-        return [name]
-    addresses = [host_port(url) for url in urls]
-    often = Counter(addresses)
-    return [
-        f"{name or vendor}@{address}" + (urlsplit(url).path if often[address] > 1 else "")
-        for address, url in zip(addresses, urls, strict=True)
-    ]

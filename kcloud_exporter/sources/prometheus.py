@@ -15,10 +15,11 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
+from kcloud_exporter.config.endpoints import host_port
 from kcloud_exporter.errors import RejectReason, SourceError
 from kcloud_exporter.model import Outcome, Scrape, SeriesTable
 from kcloud_exporter.sources.access import Access
-from kcloud_exporter.sources.base import LastSeen, failure, host_port
+from kcloud_exporter.sources.base import LastSeen, failure
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded, status_error
 from kcloud_exporter.sources.prometheus_json import error_text, parse_vector

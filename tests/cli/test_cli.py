@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kcloud_exporter.cli import is_loopback, listen_address, main, parser
+from kcloud_exporter.cli import is_loopback, listen_address, log_level, main, parser, serve_options
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.options import ServeOptions
 
 GOOD = "clusters: [{name: a, sources: [{exporter: {vendor: dcgm, targets: ['http://h:1/metrics']}}]}]\n"
 
@@ -28,7 +29,7 @@ def test_check_tells_what_it_understood(tmp_path: Path, capsys: pytest.CaptureFi
     file.write_text(GOOD)
 
     assert main(["check", "--config.file", str(file)]) == 0
-    assert "1 clusters, 1 sources" in capsys.readouterr().out
+    assert "1 cluster, 1 source, 0 sites" in capsys.readouterr().out
 
 
 def test_check_prints_every_mistake_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,13 +53,76 @@ def test_a_vendor_that_no_table_knows_is_a_mistake(tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize("address", ["0.0.0.0:28283", ":28283", "10.0.0.1:1", "[::]:1"])
 def test_an_open_address_without_protection_is_refused(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("API_AUTH_USERNAME", raising=False)
     file = tmp_path / "good.yaml"
     file.write_text(GOOD)
 
     assert main(["serve", "--config.file", str(file), "--web.listen-address", address]) == 2
     assert "--web.allow-unauthenticated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [
+        (["--web.config.file", "web.yaml"], {}),
+        (["--web.allow-unauthenticated"], {}),
+        ([], {"API_AUTH_USERNAME": "u", "API_AUTH_PASSWORD": "s3cret"}),
+    ],
+)
+def test_an_open_address_with_protection_is_taken(flags: list[str], environ: dict[str, str]) -> None:
+    options = serve_options(parser().parse_args(["serve", "--web.listen-address", ":28283", *flags]), environ)
+
+    assert (options.listen_host, options.listen_port) == ("0.0.0.0", 28283)
+
+
+def test_flags_of_a_server_and_their_defaults() -> None:
+    assert serve_options(parser().parse_args(["serve", "--log.level", "info"]), {}) == ServeOptions(
+        config_file=None,
+        listen_host="127.0.0.1",
+        listen_port=28283,
+        web_config_file=None,
+        enable_lifecycle=False,
+        allow_unauthenticated=False,
+        storage_path=None,
+        log_level="info",
+        log_format="logfmt",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("", "info"), ("WARNING", "warning"), ("warn", "warning"), ("CRITICAL", "error")]
+)
+def test_the_level_of_the_environment(said: str, level: str) -> None:
+    assert log_level({"LOG_LEVEL": said}) == level
+
+
+def test_a_level_that_nobody_knows_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+
+    assert main(["check"]) == 2
+    assert "LOG_LEVEL: 'loud' is no level; known: debug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--cycles", "--series"])
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_a_benchmark_measures_something(flag: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(["bench", f"{flag}={number}"])
+
+    assert stopped.value.code == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_a_site_where_nothing_stands_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD + "sites: [{name: icn1}]\n")
+
+    assert main(["check", "--config.file", str(file)]) == 0
+    assert "no cluster stands at site 'icn1'; clusters stand at a" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -74,7 +138,7 @@ def test_listen_addresses(text: str, expected: tuple[str, int]) -> None:
     assert listen_address(text) == expected
 
 
-@pytest.mark.parametrize("text", ["28283", "host:", "host:x", "host:99999", ""])
+@pytest.mark.parametrize("text", ["28283", "host:", "host:x", "host:99999", "host:²", ""])
 def test_what_is_no_address_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):
         listen_address(text)

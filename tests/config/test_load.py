@@ -50,11 +50,57 @@ def test_every_mistake_is_told_at_once_with_its_place() -> None:
 
     assert [line.split(":")[0] for line in told] == [
         "global.intervall",
-        "clusters.0.sources.0.exporter.targets",
+        "clusters.0.sources.0.exporter.targets.0",
         "clusters.0.sources.1",
         "sites.0.facility_power.0.category",
     ]
     assert "did you mean 'interval'" in told[0]
+
+
+def test_one_mistake_hides_no_other() -> None:
+    """A wrong field, an unknown key, a name that stands twice and a file that is not there are of different kinds."""
+    told = mistakes(
+        {
+            "global": {"interval": "5s", "speed": 1},
+            "clusters": [
+                {"name": "a", "sources": [{"prometheus": {"url": "http://p", "bearer_token_file": "none"}}]},
+                {"name": "a", "sources": [SOURCE, SOURCE]},
+                {"name": "b", "sources": []},
+            ],
+            "sites": [{"name": "s", "facility_power": [{"cluster": "c", "metric": "m", "category": "pue1"}]}],
+        }
+    )
+
+    assert [line.split(":")[0] for line in told] == [
+        "global.speed",
+        "clusters.2.sources",
+        "global",
+        "clusters.0.sources.0.prometheus.bearer_token_file",
+        "clusters.1.name",
+        "clusters.1.sources.1",
+        "sites.0.facility_power.0.cluster",
+    ]
+
+
+def test_the_same_prometheus_may_be_read_twice_for_different_series() -> None:
+    url = "http://p:9090"
+    parts = [{"prometheus": {"url": url, "name": job, "match": {"job": job}}} for job in ("dcgm", "kepler")]
+
+    assert len(parse_config(config(clusters=[{"name": "a", "sources": parts}]), {}).clusters[0].sources) == 2
+
+
+def test_equal_configurations_have_equal_hashes() -> None:
+    one = parse_config(config(clusters=[{"name": "a", "sources": [SOURCE], "labels": {"x": "1", "y": "2"}}]), {})
+    two = parse_config(config(clusters=[{"name": "a", "sources": [SOURCE], "labels": {"y": "2", "x": "1"}}]), {})
+    other = parse_config(config(), {})
+
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != other
+
+
+def test_a_section_with_everything_commented_out_is_none() -> None:
+    assert parse_config(config(sites=None, ledger=None), {}) == parse_config(config(), {})
 
 
 @pytest.mark.parametrize(
@@ -92,6 +138,42 @@ def test_every_mistake_is_told_at_once_with_its_place() -> None:
         ),
         (config(sites=[{"name": "s", "static_pue": 0.9}]), "sites.0.static_pue", "greater than or equal to 1"),
         (config(history={"backend": "prometheus"}), "history", "url"),
+        (config(clusters="a"), "clusters", "must be a list"),
+        (config(clusters=[{"name": 7, "sources": [SOURCE]}]), "clusters.0.name", "put it in quotes"),
+        (
+            config(clusters=[{"name": "a", "sources": [SOURCE], "labels": {"my-region": "x"}}]),
+            "clusters.0.labels.my-region",
+            "no label name",
+        ),
+        (
+            config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": "http://p/?x=1"}}]}]),
+            "clusters.0.sources.0.prometheus.url",
+            "must end before ?",
+        ),
+        (
+            config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": f"http://p/{x}"}} for x in "ab"]}]),
+            "clusters.0.sources.1",
+            "called 'prometheus@p:80' too",
+        ),
+        (
+            config(
+                clusters=[
+                    {
+                        "name": "a",
+                        "sources": [{"exporter": {"vendor": "ipmi", "targets": ["http://i/m", "https://i:80/m"]}}],
+                    }
+                ]
+            ),
+            "clusters.0.sources.0",
+            "2 targets would be called 'ipmi@i:80/m'",
+        ),
+        (
+            config(sites=[{"name": "s", "facility_power": [{"cluster": "a", "metric": "m", "category": "pue1"}] * 2}]),
+            "sites.0.facility_power.1",
+            "the same meter",
+        ),
+        (config(sites=[{"name": "s", "static_pue": float("inf")}]), "sites.0.static_pue", "finite"),
+        (config(vendors_dir="nowhere"), "vendors_dir", "there is no folder nowhere"),
     ],
 )
 def test_a_mistake_names_its_place_and_the_mend(data: dict[str, Any], place: str, words: str) -> None:
@@ -124,6 +206,27 @@ class TestEnvironment:
         assert found.clusters[0].labels == {"region": "kr"}
         assert found.global_.timeout < found.global_.interval
 
+    def test_a_missing_variable_is_told_once(self) -> None:
+        data = config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": "${URL}"}}]}])
+
+        assert mistakes(data) == ["clusters.0.sources.0.prometheus.url: the environment variable URL is not set"]
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"PROMETHEUS_URL": "http://p:1", "PROMETHEUS_USERNAME": "u", "PROMETHEUS_PASSWORD": "a$$b${HOME}@"},
+            {"PROMETHEUS_URL": "http://u:a$$b${HOME}%40@p:1"},
+        ],
+    )
+    def test_a_password_in_a_variable_is_taken_as_it_is(self, environ: dict[str, str]) -> None:
+        source = load_config(None, environ).clusters[0].sources[0].prometheus
+
+        assert source is not None
+        assert source.url == "http://p:1"
+        assert source.basic_auth is not None
+        assert source.basic_auth.password is not None
+        assert source.basic_auth.password.get_secret_value() == "a$$b${HOME}@"
+
     def test_one_prometheus_is_enough(self) -> None:
         assert load_config(None, {"PROMETHEUS_URL": "http://p:1", "DEFAULT_CLUSTER": "lab"}).clusters[0].name == "lab"
 
@@ -133,7 +236,13 @@ class TestEnvironment:
             {},
             {"PROMETHEUS_CLUSTERS": "{"},
             {"PROMETHEUS_CLUSTERS": "[1]"},
+            {"PROMETHEUS_CLUSTERS": "[]"},
             {"PROMETHEUS_URL": "http://p", "PROMETHEUS_TIMEOUT": "soon"},
+            {"PROMETHEUS_URL": "http://p", "PROMETHEUS_TIMEOUT": "0"},
+            {"PROMETHEUS_URL": "http://[p"},
+            {"PROMETHEUS_URL": "http://p", "PROMETHEUS_PASSWORD": "x"},
+            {"PROMETHEUS_URL": "http://p", "PROMETHEUS_USERNAME": "u", "PROMETHEUS_PASSWORD": "changeme"},
+            {"PROMETHEUS_URL": "http://p", "PROMETHEUS_CA_BUNDLE": "nowhere.pem"},
         ],
     )
     def test_what_cannot_be_used_is_told(self, environ: dict[str, str]) -> None:
@@ -141,28 +250,73 @@ class TestEnvironment:
             load_config(None, environ)
 
 
+def with_access(**access: Any) -> dict[str, Any]:
+    return config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": "http://p:9090", **access}}]}])
+
+
 class TestSecrets:
-    def test_a_password_never_prints_itself(self) -> None:
-        auth = {"basic_auth": {"username": "u", "password": "canary-77"}}
-        found = parse_config(
-            config(clusters=[{"name": "a", "sources": [{"prometheus": SOURCE["prometheus"] | auth}]}]), {}
-        )
+    PLACE = "clusters.0.sources.0.prometheus"
+
+    def test_a_secret_never_prints_itself(self) -> None:
+        data = with_access(basic_auth={"username": "u", "password": "${SECRET}"})
+        found = parse_config(data, {"SECRET": "canary-77"})
 
         assert "canary-77" not in repr(found) + str(found) + found.model_dump_json()
 
-    def test_a_well_known_password_is_refused(self) -> None:
-        auth = {"basic_auth": {"username": "u", "password": "changeme"}}
-        (told,) = mistakes(config(clusters=[{"name": "a", "sources": [{"prometheus": SOURCE["prometheus"] | auth}]}]))
+    @pytest.mark.parametrize("secret", ["canary-77", "$$canary-77", 7])
+    def test_a_secret_does_not_stand_in_the_file(self, secret: object) -> None:
+        (told,) = mistakes(with_access(bearer_token=secret))
 
-        assert "well-known" in told
+        assert told.startswith(f"{self.PLACE}.bearer_token: ")
+        assert "bearer_token_file" in told
+        assert "canary" not in told
 
-    def test_a_secret_file_must_be_there(self, tmp_path: Path) -> None:
-        auth = {"bearer_token_file": str(tmp_path / "token")}
-        data = config(clusters=[{"name": "a", "sources": [{"prometheus": SOURCE["prometheus"] | auth}]}])
+    def test_a_label_may_be_called_password(self) -> None:
+        data = config(clusters=[{"name": "a", "sources": [SOURCE], "labels": {"password": "x"}}])
 
-        assert "there is no file" in mistakes(data)[0]
+        assert parse_config(data, {}).clusters[0].labels == {"password": "x"}
+
+    def test_a_well_known_password_is_refused_wherever_it_stands(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("changeme\n")
+        from_file = {"username": "u", "password_file": str(tmp_path / "secret")}
+        from_variable = {"username": "u", "password": "${SECRET}"}
+
+        (one,) = mistakes(with_access(basic_auth=from_file))
+        (two,) = mistakes(with_access(basic_auth=from_variable), {"SECRET": "ChangeMe"})
+
+        assert "well-known" in one
+        assert "well-known" in two
+
+    @pytest.mark.parametrize(
+        ("access", "words"),
+        [
+            ({"basic_auth": {"username": "u"}}, "password_file"),
+            ({"bearer_token": "${T}", "basic_auth": {"username": "u", "password": "${T}"}}, "only one of"),
+            ({"tls": {"key_file": __file__}}, "cert_file"),
+        ],
+    )
+    def test_ways_in_that_do_not_fit_together(self, access: dict[str, Any], words: str) -> None:
+        (told,) = mistakes(with_access(**access), {"T": "t"})
+
+        assert words in told
+
+    def test_paths_are_relative_to_the_file_that_names_them(self, tmp_path: Path) -> None:
+        main = tmp_path / "main.yaml"
+        main.write_text(
+            "vendors_dir: tables\n"
+            "clusters: [{name: a, sources: [{prometheus: {url: 'http://p', bearer_token_file: token}}]}]\n"
+        )
+        with pytest.raises(ConfigError, match="there is no file") as caught:
+            load_config(main, {})
+        assert len(caught.value.problems) == 2
+
         (tmp_path / "token").write_text("t")
-        parse_config(data, {})
+        (tmp_path / "tables").mkdir()
+        found = load_config(main, {})
+
+        assert found.vendors_dir == str(tmp_path / "tables")
+        assert found.clusters[0].sources[0].prometheus is not None
+        assert found.clusters[0].sources[0].prometheus.bearer_token_file == str(tmp_path / "token")
 
 
 class TestFiles:
@@ -175,13 +329,62 @@ class TestFiles:
 
         assert [cluster.name for cluster in load_config(main, {}).clusters] == ["b", "c"]
 
+        (tmp_path / "clusters.d" / "c.yaml").write_text("- {name: c, sources: [{prometheus: {url: 'c'}}]}")
+        with pytest.raises(ConfigError) as caught:
+            load_config(main, {})
+        (told,) = caught.value.problems
+        assert told.startswith("clusters.1.sources.0.prometheus.url: 'c' is no http:// or https:// URL")
+        assert told.endswith("(in " + str(tmp_path / "clusters.d" / "c.yaml") + ")")
+
+    def test_an_absolute_pattern(self, tmp_path: Path) -> None:
+        (tmp_path / "b.yml").write_text("{name: b, sources: [{prometheus: {url: 'http://b'}}]}")
+        main = tmp_path / "main.yaml"
+        main.write_text(f"clusters_from: {tmp_path}/*.yml\n")
+
+        assert [cluster.name for cluster in load_config(main, {}).clusters] == ["b"]
+
+    def test_unquoted_scalars_mean_what_they_look_like(self, tmp_path: Path) -> None:
+        """In YAML 1.1 `no` is false, 22:00 is 1320 (base 60), and a day is a date."""
+        main = tmp_path / "main.yaml"
+        main.write_text(
+            "clusters:\n"
+            "  - {name: a, labels: {region: no, since: 2024-01-01}, sources: [{prometheus: {url: 'http://p'}}]}\n"
+            "sites:\n"
+            "  - name: a\n"
+            "    tariff:\n"
+            "      {currency: KRW, price_per_kwh: 1e2, periods: [{from: 22:00, to: 08:00, price_per_kwh: 50}]}\n"
+        )
+        found = load_config(main, {})
+
+        assert found.clusters[0].labels == {"region": "no", "since": "2024-01-01"}
+        assert found.sites[0].tariff is not None
+        assert found.sites[0].tariff.price_per_kwh == 100
+        assert (found.sites[0].tariff.periods[0].from_, found.sites[0].tariff.periods[0].to) == ("22:00", "08:00")
+
+    def test_anchors_and_merge_keys(self, tmp_path: Path) -> None:
+        main = tmp_path / "main.yaml"
+        main.write_text(
+            "clusters:\n"
+            "  - {name: a, sources: [{prometheus: &all {url: 'http://a', method: query}}]}\n"
+            "  - {name: b, sources: [{prometheus: {<<: *all, url: 'http://b'}}]}\n"
+        )
+        sources = [cluster.sources[0].prometheus for cluster in load_config(main, {}).clusters]
+
+        assert [(s.url, s.method) for s in sources if s] == [("http://a", "query"), ("http://b", "query")]
+
     @pytest.mark.parametrize(
         ("text", "where"),
         [
             ("clusters: [\n", "main.yaml:2:1"),
             ("a: 1\na: 2\n", "main.yaml:2:1: the key 'a' stands twice"),
             ("- 1\n", "must hold a mapping"),
+            ("", "must hold a mapping"),
+            ("a: b\x00\n", r"main.yaml:1:5: the character U\+0000"),
+            ("a: 1\n? [b]\n: c\n", "main.yaml:2:3: a key must be a text"),
+            ("a: 1\n---\na: 1\n", "main.yaml:2:1"),
             ("clusters_from: no/*.yaml\n", "no file matches"),
+            ("clusters_from: ''\n", "write a file pattern"),
+            ("clusters_from: '*.yaml'\nclusters: 5\n", "must be a list"),
         ],
     )
     def test_broken_yaml_names_file_line_and_column(self, tmp_path: Path, text: str, where: str) -> None:

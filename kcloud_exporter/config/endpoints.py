@@ -1,0 +1,38 @@
+"""Endpoints: how the address of a source becomes its `instance` and its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import parse_qs, urlsplit
+
+
+def host_port(url: str) -> str:
+    """`host:port` of a URL, with the port that its scheme implies; IPv6 addresses in brackets."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def instance_of(url: str) -> str:
+    """What a URL speaks of: the `target` of a multi-target exporter (a BMC, a PDU), else the exporter itself."""
+    target = parse_qs(urlsplit(url).query).get("target", [""])[0]
+    return target or host_port(url)
+
+
+def exporter_names(vendor: str, name: str | None, urls: Sequence[str]) -> list[str]:
+    """One name per target: `dcgm@host:port`, with path and query where one address has several pages."""
+    if name is not None and len(urls) == 1:
+        return [name]
+    instances = [instance_of(url) for url in urls]
+    often = Counter(instances)
+    return [
+        f"{name or vendor}@{instance}" + (_page(url) if often[instance] > 1 else "")
+        for instance, url in zip(instances, urls, strict=True)
+    ]
+
+
+def _page(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
