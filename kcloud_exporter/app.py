@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ async def running(
     options: ServeOptions,
     storage: Path | None,
     first_at: Callable[[], float] | None = None,
-) -> AsyncIterator[Runtime]:
-    """The whole program, serving; everything it opened is closed at the end."""
+) -> AsyncIterator[tuple[Runtime, int]]:
+    """The whole program, serving, and the port it got; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
         runtime = Runtime(config, load, storage)
         stack.push_async_callback(runtime.close)
@@ -74,7 +75,7 @@ async def running(
         stack.push_async_callback(site.close)
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
-        yield runtime
+        yield runtime, site.port
 
 
 def serve(options: ServeOptions) -> int:
@@ -199,7 +200,7 @@ async def _until_stopped(
     first_at: Callable[[], float] | None = None,
 ) -> int:
     stopped, loop = _stopped(), asyncio.get_running_loop()
-    async with running(config, load, options, storage, first_at) as runtime:
+    async with running(config, load, options, storage, first_at) as (runtime, port):
         reloads: set[asyncio.Task[Any]] = set()
 
         def reload() -> None:
@@ -208,7 +209,7 @@ async def _until_stopped(
             task.add_done_callback(reloads.discard)
 
         loop.add_signal_handler(signal.SIGHUP, reload)
-        announce(options)
+        announce(replace(options, listen_port=port))
         await stopped.wait()
         log.info("stopping")
     return 0

@@ -6,6 +6,7 @@ config ─► sources ─► Pipeline.tick (APScheduler; counters to disk) ─�
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from kcloud_exporter.web.status import ClusterStatus, SourceStatus, Status
 log = logging.getLogger(__name__)
 STALE_TICKS = 3
 """Ready means: the newest snapshot is no older than this many intervals."""
+DRAIN_SECONDS = 5.0
 
 
 def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
@@ -207,12 +209,16 @@ class Runtime:
         self._scheduler.start()
 
     async def close(self) -> None:
-        """Stop ticking and close every connection."""
+        """Stop ticking and close every connection. A running cycle may end first, within a few seconds."""
+        if self._scheduler.running:
+            self._scheduler.pause()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS), self._lock:
+                pass
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        async with self._lock:
-            await self.pipeline.close()
-            self._counters.close()
+        await self.pipeline.close()
+        self._counters.close()
 
     def status(self) -> Status:
         """What the landing page and /-/ready tell."""
