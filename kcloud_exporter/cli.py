@@ -64,6 +64,7 @@ def _command(commands: Any, name: str, summary: str, *, example: str) -> argpars
     command.add_argument(
         "--log.level",
         dest="log_level",
+        type=_level,
         choices=logs.LEVELS,
         help="least level that is logged (default: LOG_LEVEL of the environment, else info)",
     )
@@ -234,10 +235,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _level(said: str) -> str:
+    """The level of a name in any case: Prometheus says warn, and Python knows some more."""
+    level = said.strip().lower()
+    return {"warn": "warning", "critical": "error", "fatal": "error", "notset": "debug"}.get(level, level)
+
+
 def log_level(environ: Mapping[str, str]) -> str:
     """The level that LOG_LEVEL names, in any case and with the names that Python has for it. Raises ConfigError."""
     said = environ.get("LOG_LEVEL", "").strip().lower() or "info"
-    level = {"warn": "warning", "critical": "error", "fatal": "error", "notset": "debug"}.get(said, said)
+    level = _level(said)
     if level not in logs.LEVELS:
         raise ConfigError([f"LOG_LEVEL: {said!r} is no level; known: {', '.join(logs.LEVELS)}"])
     return level
@@ -262,12 +269,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _protected(web_config_file: Path | None, environ: Mapping[str, str]) -> bool:
+    """Whether something stands between a client and the pages. Raises ConfigError for a bad web configuration."""
+    if web_config_file is None:
+        return bool(environ.get("API_AUTH_USERNAME") and environ.get("API_AUTH_PASSWORD"))
+    # A web configuration takes the place of the environment's user, so what counts is what it holds.
+    from kcloud_exporter.web.auth import protects, read_web_config
+
+    return protects(read_web_config(web_config_file))
+
+
 def serve_options(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> ServeOptions:
     """The checked flags of a server. Raises ConfigError for an address that would be open to everybody."""
     host, port = listen_address(args.listen_address)
-    has_user = bool(environ.get("API_AUTH_USERNAME") and environ.get("API_AUTH_PASSWORD"))
-    protected = args.web_config_file is not None or has_user
-    if not is_loopback(host) and not (protected or args.allow_unauthenticated):
+    if not is_loopback(host) and not (args.allow_unauthenticated or _protected(args.web_config_file, environ)):
         reach = f"{args.listen_address} can be reached from other machines and nothing protects it"
         mend = "give --web.config.file with users or TLS, or say --web.allow-unauthenticated"
         raise ConfigError([f"--web.listen-address: {reach}; {mend}"])

@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from kcloud_exporter.config.messages import Problem
 from kcloud_exporter.errors import ConfigError
 
-_VARIABLE: Final = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_VARIABLE: Final = re.compile(r"\$(\$|\{([^}]*)\})")
+_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOTHING: Final = (
     "nothing to read: give --config.file FILE, or set PROMETHEUS_URL; kcloud-exporter demo runs without either"
 )
@@ -35,6 +36,9 @@ def substituted(value: Any, environ: Mapping[str, str], problems: list[Problem],
     def replace(match: re.Match[str]) -> str:
         if match[1] == "$":
             return "$"
+        if not _VARIABLE_NAME.fullmatch(match[2]):
+            problems.append((place, f"{match[0]} names no variable: use letters, digits and _; $$ is a literal $"))
+            return ""
         if match[2] not in environ:
             problems.append((place, f"the environment variable {match[2]} is not set"))
             return ""

@@ -1,14 +1,14 @@
 """The web configuration of the Prometheus exporter-toolkit: TLS, bcrypt users, headers.
 
-bcrypt is slow on purpose, so it runs in a thread, one at a time, and good and bad answers are remembered. The
-memory's key includes the stored hash: a changed password is never answered from memory.
+bcrypt is slow on purpose, so it runs in a thread, one at a time, and answers are remembered: good ones apart from bad
+ones, or guesses would push out those who have a password and leave them to wait behind the guesses. The memory's key
+includes the stored hash: a changed password is never answered from memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import logging
 import ssl
@@ -24,6 +24,8 @@ from kcloud_exporter.errors import ConfigError
 
 log = logging.getLogger(__name__)
 _REMEMBERED: Final = 100
+_WAITING: Final = 16
+"""Credentials in line for bcrypt; about a second of work at the usual cost. More are refused."""
 _HEADERS: Final = frozenset(
     {
         "Content-Security-Policy",
@@ -33,6 +35,8 @@ _HEADERS: Final = frozenset(
         "X-XSS-Protection",
     }
 )
+_VALUES: Final = {"X-Content-Type-Options": ("nosniff",), "X-Frame-Options": ("deny", "sameorigin")}
+"""Headers that take nothing but these, in any case."""
 _CLIENT_AUTH: Final = {
     "NoClientCert": ssl.CERT_NONE,
     "RequestClientCert": ssl.CERT_OPTIONAL,
@@ -84,7 +88,10 @@ class HttpServer(_Strict):
             raise ValueError(f"header {unknown[0]!r} cannot be set; known: {', '.join(sorted(_HEADERS))}")
         if any("\n" in value or "\r" in value for value in headers.values()):
             raise ValueError("a header holds a line end")
-        return headers
+        for name, allowed in _VALUES.items():
+            if headers.get(name, "") and headers[name].lower() not in allowed:
+                raise ValueError(f"{name} is {' or '.join(allowed)}")
+        return {name: value for name, value in headers.items() if value}  # blank is the same as not given
 
 
 class WebConfig(_Strict):
@@ -107,6 +114,11 @@ class WebConfig(_Strict):
         return users
 
 
+def protects(config: WebConfig) -> bool:
+    """Whether the file closes anything: it has users, or TLS. An empty one is valid and protects nothing."""
+    return bool(config.basic_auth_users) or config.tls_server_config is not None
+
+
 def read_web_config(path: Path) -> WebConfig:
     """Read and check the file. Raises ConfigError with every mistake."""
     try:
@@ -121,6 +133,10 @@ def read_web_config(path: Path) -> WebConfig:
         ) from None
 
 
+class TooManyGuessesError(Exception):
+    """So many unknown credentials are in line that this one is not looked at."""
+
+
 class WebAuth:
     """The web configuration in force.
 
@@ -131,7 +147,9 @@ class WebAuth:
     def __init__(self, path: Path | None, config: WebConfig) -> None:
         self._path, self._config = path, config
         self._stamp = self._stamped()
-        self._remembered: OrderedDict[bytes, bool] = OrderedDict()
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._bad: OrderedDict[bytes, None] = OrderedDict()
+        self._waiting = 0
         self._one_at_a_time = asyncio.Lock()
         self._server_context: ssl.SSLContext | None = None
 
@@ -177,7 +195,10 @@ class WebAuth:
         return self._server_context
 
     async def allows(self, authorization: str) -> bool:
-        """Whether an Authorization header opens the door. Without users it stands open."""
+        """Whether an Authorization header opens the door. Without users it stands open.
+
+        Raises TooManyGuessesError; credentials that were good before are always answered.
+        """
         await self._follow_file()
         users = self._config.basic_auth_users
         if not users:
@@ -190,24 +211,32 @@ class WebAuth:
         known = self._recalled(key)
         if known is not None:
             return known
-        async with self._one_at_a_time:
-            known = self._recalled(key)  # whoever waited in front may have brought the same credentials
-            if known is not None:
-                return known
-            # For an unknown user a known one's hash is checked: it takes as long, and the answer is not used.
-            against = hashed if hashed is not None else next(iter(users.values()))
-            matches = await asyncio.to_thread(_matches, password, against.encode())
-            good = matches and hashed is not None
-            self._remembered[key] = good
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        if self._waiting >= _WAITING:
+            raise TooManyGuessesError
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                known = self._recalled(key)  # whoever waited in front may have brought the same credentials
+                if known is not None:
+                    return known
+                # For an unknown user a known one's hash is checked: it takes as long, and the answer is not used.
+                against = hashed if hashed is not None else next(iter(users.values()))
+                matches = await asyncio.to_thread(_matches, password, against.encode())
+                good = matches and hashed is not None
+        finally:
+            self._waiting -= 1
+        memory = self._good if good else self._bad
+        memory[key] = None
+        if len(memory) > _REMEMBERED:
+            memory.popitem(last=False)
         return good
 
     def _recalled(self, key: bytes) -> bool | None:
-        known = self._remembered.get(key)
-        if known is not None:
-            self._remembered.move_to_end(key)
-        return known
+        for memory, answer in ((self._good, True), (self._bad, False)):
+            if key in memory:
+                memory.move_to_end(key)
+                return answer
+        return None
 
     def _stamped(self) -> int:
         try:
@@ -242,7 +271,7 @@ def _credentials(authorization: str) -> tuple[str, bytes]:
     try:
         user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
         return user.decode(), password
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no UTF-8; and what is not even ASCII, which is no binascii.Error
         return "", b""
 
 

@@ -108,7 +108,8 @@ def prefers_openmetrics(accept: str) -> bool:
     """Whether OpenMetrics is accepted, and not less than text."""
     qualities = _qualities(accept)
     wanted = qualities.get("application/openmetrics-text", 0.0)
-    text = max(qualities.get("text/plain", 0.0), qualities.get("text/*", 0.0))
+    # The most specific range that holds text/plain counts; a wildcard never asks for OpenMetrics.
+    text = next((qualities[r] for r in ("text/plain", "text/*", "*/*") if r in qualities), 0.0)
     return wanted > 0.0 and wanted >= text
 
 

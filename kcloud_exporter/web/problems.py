@@ -9,6 +9,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+}
+"""Headers of every answer, also of errors."""
 _CODES: Final = {
     400: "bad_request",
     401: "unauthorized",

@@ -13,6 +13,8 @@ from typing import Final, cast
 
 from aiohttp import web
 
+from kcloud_exporter.web.malformed import Answering
+
 HEAD_SECONDS: Final = 5.0
 """For the first byte and all of a request's head."""
 STALL_SECONDS: Final = 10.0
@@ -142,10 +144,12 @@ async def listen(
     if server is None:
         raise RuntimeError("the runner is not set up")
 
-    def guarded() -> Guard:
-        return Guard(server(), gate, limits)
+    loop = asyncio.get_running_loop()
 
-    return await asyncio.get_running_loop().create_server(
+    def guarded() -> Guard:
+        return Guard(Answering(server, loop=loop, keepalive_timeout=KEEP_ALIVE_SECONDS), gate, limits)
+
+    return await loop.create_server(
         guarded,
         host,
         port,

@@ -13,25 +13,20 @@ from aiohttp import web
 
 from kcloud_exporter.errors import ListenError
 from kcloud_exporter.web import pages, protection
+from kcloud_exporter.web.auth import TooManyGuessesError
 from kcloud_exporter.web.metrics import Metrics
-from kcloud_exporter.web.problems import problem
+from kcloud_exporter.web.problems import HEADERS, problem
 from kcloud_exporter.web.status import DEPS, WebDeps
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLIENT_GONE: Final = 499
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-}
 
 
 def build_app(deps: WebDeps) -> web.Application:
     """The application with all its routes. Nothing listens yet."""
-    app = web.Application(middlewares=[_observed, _authenticated, _explained], client_max_size=protection.BODY_BYTES)
+    app = web.Application(middlewares=[_observed, _explained, _authenticated], client_max_size=protection.BODY_BYTES)
     app[DEPS] = deps
     app.add_routes(
         [
@@ -71,7 +66,7 @@ async def start_site(
     limits: protection.Limits = protection.DEFAULTS,
 ) -> Site:
     """Listen. Raises ListenError when the address cannot be had."""
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=protection.KEEP_ALIVE_SECONDS, shutdown_timeout=5.0)
+    runner = web.AppRunner(app, shutdown_timeout=5.0)
     await runner.setup()
     try:
         server = await protection.listen(runner, host, port, ssl_context, limits)
@@ -103,7 +98,11 @@ async def _observed(request: web.Request, handler: Handler) -> web.StreamRespons
 @web.middleware
 async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     auth = request.app[DEPS].auth
-    if auth is not None and not await auth.allows(request.headers.get("Authorization", "")):
+    try:
+        allowed = auth is None or await auth.allows(request.headers.get("Authorization", ""))
+    except TooManyGuessesError:
+        return problem(429, "too many unknown credentials at the same time", headers={"Retry-After": "1"})
+    if not allowed:
         return problem(401, "credentials are needed", headers={"WWW-Authenticate": 'Basic realm="kcloud-exporter"'})
     return await handler(request)
 
@@ -111,6 +110,8 @@ async def _authenticated(request: web.Request, handler: Handler) -> web.StreamRe
 @web.middleware
 async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors in their one shape; a defect is logged, and its text goes no further."""
+    if (request.content_length or 0) > protection.BODY_BYTES:
+        return problem(413, f"a request has at most {protection.BODY_BYTES} bytes")
     try:
         return await handler(request)
     except web.HTTPNotFound:
@@ -132,7 +133,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
 async def _dressed(request: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer; those of the web configuration win."""
     response.headers.pop("Server", None)
-    for name, value in _HEADERS.items():
+    for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     auth = request.app[DEPS].auth
     if auth is not None:

@@ -66,15 +66,33 @@ def test_an_open_address_without_protection_is_refused(
 @pytest.mark.parametrize(
     ("flags", "environ"),
     [
-        (["--web.config.file", "web.yaml"], {}),
+        (["--web.config.file", "{folder}/tls.yaml"], {}),
         (["--web.allow-unauthenticated"], {}),
         ([], {"API_AUTH_USERNAME": "u", "API_AUTH_PASSWORD": "s3cret"}),
     ],
 )
-def test_an_open_address_with_protection_is_taken(flags: list[str], environ: dict[str, str]) -> None:
+def test_an_open_address_with_protection_is_taken(tmp_path: Path, flags: list[str], environ: dict[str, str]) -> None:
+    (tmp_path / "tls.yaml").write_text("tls_server_config: {cert_file: c, key_file: k}")
+    flags = [flag.format(folder=tmp_path) for flag in flags]
     options = serve_options(parser().parse_args(["serve", "--web.listen-address", ":28283", *flags]), environ)
 
     assert (options.listen_host, options.listen_port) == ("0.0.0.0", 28283)
+
+
+@pytest.mark.parametrize("environ", [{}, {"API_AUTH_USERNAME": "u", "API_AUTH_PASSWORD": "s3cret"}])
+@pytest.mark.parametrize("text", ["", "http_server_config: {headers: {X-Frame-Options: deny}}"])
+def test_a_web_configuration_that_protects_nothing_opens_no_address(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    (tmp_path / "web.yaml").write_text(text)
+    flags = ["--web.listen-address", ":28283", "--web.config.file", str(tmp_path / "web.yaml")]
+
+    with pytest.raises(ConfigError, match=r"--web\.allow-unauthenticated"):
+        serve_options(parser().parse_args(["serve", *flags]), environ)
+
+
+def test_the_level_may_be_said_as_prometheus_says_it() -> None:
+    assert parser().parse_args(["check", "--log.level=warn"]).log_level == "warning"
 
 
 def test_flags_of_a_server_and_their_defaults() -> None:

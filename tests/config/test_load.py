@@ -206,6 +206,13 @@ class TestEnvironment:
         assert found.clusters[0].labels == {"region": "kr"}
         assert found.global_.timeout < found.global_.interval
 
+    @pytest.mark.parametrize("host", ["${PROM-HOST}", "${}", "${1ST}"])
+    def test_what_is_no_variable_is_not_taken_as_text(self, host: str) -> None:
+        data = config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": f"http://{host}:9090"}}]}])
+
+        (told,) = mistakes(data)
+        assert told.startswith(f"clusters.0.sources.0.prometheus.url: {host} names no variable")
+
     def test_a_missing_variable_is_told_once(self) -> None:
         data = config(clusters=[{"name": "a", "sources": [{"prometheus": {"url": "${URL}"}}]}])
 

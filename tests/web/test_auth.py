@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from kcloud_exporter.errors import ConfigError
-from kcloud_exporter.web.auth import WebAuth
+from kcloud_exporter.web.auth import TooManyGuessesError, WebAuth, read_web_config
 from kcloud_exporter.web.protection import Limits
 from kcloud_exporter.web.server import build_app
 from tests.web.program import PAGE, Program, basic, fetch, serving
@@ -80,7 +80,39 @@ class TestUsers:
         assert await auth.allows(basic("ann", "one"))
         assert not await auth.allows(basic("ann", "two"))
 
-    @pytest.mark.parametrize("header", ["", "Basic", "Basic !!", "Bearer abc", "Basic /////w==", "basic YW5u"])
+    async def test_guesses_do_not_keep_out_who_has_a_password(self, tmp_path: Path) -> None:
+        cost_of_some_time = bcrypt.hashpw(b"one", bcrypt.gensalt(10)).decode()
+        auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{cost_of_some_time}'}}"))
+        assert await auth.allows(basic("ann", "one"))
+        guesses = [asyncio.create_task(auth.allows(basic("ann", f"guess {n}"))) for n in range(40)]
+        await asyncio.sleep(0)
+
+        assert await auth.allows(basic("ann", "one"))
+        assert not all(guess.done() for guess in guesses), "whoever is known waits for no guess"
+        answers = await asyncio.gather(*guesses, return_exceptions=True)
+        assert {type(a) for a in answers} == {bool, TooManyGuessesError}
+        assert True not in answers
+
+    async def test_more_guesses_than_memory_push_nobody_out(self, tmp_path: Path) -> None:
+        auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('one')}'}}"))
+        assert await auth.allows(basic("ann", "one"))
+        for number in range(150):
+            assert not await auth.allows(basic("ann", f"guess {number}"))
+        line = [asyncio.create_task(auth.allows(basic("bob", f"guess {n}"))) for n in range(40)]
+        await asyncio.sleep(0)
+
+        assert await auth.allows(basic("ann", "one")), "still known, although the line is full"
+        await asyncio.gather(*line, return_exceptions=True)
+
+    def test_a_blank_header_is_none(self, tmp_path: Path) -> None:
+        path = web_config(tmp_path, "http_server_config: {headers: {X-Frame-Options: '', X-XSS-Protection: '0'}}")
+
+        assert read_web_config(path).http_server_config.headers == {"X-XSS-Protection": "0"}
+
+    @pytest.mark.parametrize(
+        "header",
+        ["", "Basic", "Basic !!", "Bearer abc", "Basic /////w==", "basic YW5u", "Basic \u00e9", "Basic \udcff"],
+    )
     async def test_broken_credentials_are_none(self, tmp_path: Path, header: str) -> None:
         auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('one')}'}}"))
 
@@ -92,6 +124,7 @@ class TestUsers:
             ("basic_auth_user: {}", "basic_auth_user"),
             ("basic_auth_users: {a: plain}", "bcrypt"),
             ("http_server_config: {headers: {X-Foo: bar}}", "X-Foo"),
+            ("http_server_config: {headers: {X-Frame-Options: maybe}}", "deny or sameorigin"),
             ("tls_server_config: {cert_file: c}", "key_file"),
             ("tls_server_config: {cert_file: c, key_file: k}", "c"),
             (

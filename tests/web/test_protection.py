@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 
 import aiohttp
 import pytest
@@ -22,6 +24,40 @@ async def closed(*writers: asyncio.StreamWriter) -> None:
 
 
 class TestMisbehaviour:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET /metrics?\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        ],
+    )
+    async def test_what_is_no_request_gets_our_error_and_no_line_in_the_log(
+        self, program: Program, caplog: pytest.LogCaptureFixture, sent: bytes
+    ) -> None:
+        async with serving(program.deps()) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+            await closed(writer)
+
+        assert head.split()[1] == b"400"
+        assert b"\r\nserver:" not in head.lower()
+        assert b"nosniff" in head
+        assert json.loads(body)["error"]["code"] == "bad_request"
+        assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
+
+    async def test_a_body_too_large_is_refused(self, program: Program) -> None:
+        async with (
+            serving(program.deps(lifecycle=True)) as port,
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{port}/-/reload", data=b"x" * 70_000) as response,
+        ):
+            assert response.status == 413
+            assert (await response.json())["error"]["code"] == "too_large"
+
     async def test_half_a_request_is_closed(self, program: Program) -> None:
         async with serving(program.deps(), Limits(head=0.3)) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -22,6 +22,8 @@ class TestMetrics:
             ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", True),
             ("application/openmetrics-text;q=0.2,text/plain;q=0.8", False),
             ("application/openmetrics-text;q=0", False),
+            ("application/openmetrics-text;q=0.5,*/*", False),
+            ("application/openmetrics-text,text/*;q=0.9,*/*", True),
         ],
     )
     async def test_the_format_follows_accept(self, program: Program, accept: str, openmetrics: bool) -> None:
