@@ -33,9 +33,9 @@ _OCTETS: Final = range(32, 232)
 _BACKLOG: Final = 128
 _PATHS: Final = ("/metrics", "/ipmi", "/snmp")
 _THREAD_FROM_BYTES: Final = 256 * 1024
-
-
-_BURST_SECONDS = 0.03
+_BURST_SECONDS: Final = 0.03
+_TURNS_TO_ACCEPT: Final = 3
+"""Turns of the event loop between a connection's arrival and the server's knowing of it."""
 
 
 class Fleet:
@@ -65,7 +65,7 @@ class Fleet:
                 shutdown_timeout=1.0,
             )
             await runner.setup()
-            stack.push_async_callback(runner.cleanup)
+            stack.push_async_callback(_close, runner)
             stack.callback(self._board.close)
             exporters = []
             for place in places(self._world):
@@ -88,7 +88,7 @@ class Fleet:
     async def _start_control(self, stack: contextlib.AsyncExitStack, board: FaultBoard) -> None:
         runner = web.AppRunner(control_app(self.exporters, board, self.truth), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(_close, runner)
         sock = _listen("127.0.0.1", self._control_port, exact=self._control_port != 0)
         await web.SockSite(runner, sock).start()
         self.control_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -152,6 +152,15 @@ class Fleet:
         if fault == "truncate":
             return await cut_off(request, web.StreamResponse(headers=headers), body)
         return web.Response(body=body, headers=headers)
+
+
+async def _close(runner: web.ServerRunner | web.AppRunner) -> None:
+    """Stop listening, then close; a connection that was just being accepted would otherwise stay open for good."""
+    for site in list(runner.sites):
+        await site.stop()
+    for _ in range(_TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    await runner.cleanup()
 
 
 async def _compress(body: bytes) -> bytes:

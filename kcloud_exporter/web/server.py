@@ -21,6 +21,8 @@ from kcloud_exporter.web.status import DEPS, WebDeps
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLIENT_GONE: Final = 499
+_TURNS_TO_ACCEPT: Final = 3
+"""Turns of the event loop between a connection's arrival and the server's knowing of it."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -55,6 +57,8 @@ class Site:
     async def close(self) -> None:
         """Stop listening, let running answers end, close the connections."""
         self._server.close()
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         await self._runner.cleanup()
 
 

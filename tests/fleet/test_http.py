@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -55,6 +57,28 @@ async def test_every_exporter_answers(fleet: Fleet, client: httpx.AsyncClient) -
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert answer.headers["content-encoding"] == "gzip"
         assert samples(answer.text)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_connection_that_arrives_at_the_end_is_closed(turns: int) -> None:
+    clients = []
+    async with Fleet(FROZEN) as fleet:
+        for url in [*(e.url for e in fleet.exporters), fleet.control_url]:
+            clients.append(socket.socket())
+            clients[-1].setblocking(False)
+            parts = urlsplit(url)
+            with contextlib.suppress(BlockingIOError):
+                clients[-1].connect((parts.hostname, parts.port))
+        for _ in range(turns):  # the event loop has taken some of the steps of accepting
+            await asyncio.sleep(0)
+    for client in clients:
+        client.setblocking(True)
+        client.settimeout(5)
+        with client:
+            try:
+                assert client.recv(1) == b""
+            except ConnectionResetError:
+                pass
 
 
 async def test_plain_and_openmetrics_on_request(fleet: Fleet, client: httpx.AsyncClient) -> None:

@@ -20,12 +20,15 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
         host, port = runner.addresses[0][:2]
         yield f"http://{host}:{port}"
     finally:
+        await site.stop()
+        for _ in range(3):  # a connection that is just being accepted becomes known
+            await asyncio.sleep(0)
         await runner.cleanup()
 
 
