@@ -65,12 +65,14 @@ class Fleet:
                 shutdown_timeout=1.0,
             )
             await runner.setup()
-            stack.push_async_callback(_close, runner)
+            listening: list[socket.socket] = []
+            stack.push_async_callback(_close, runner, listening)
             stack.callback(self._board.close)
             exporters = []
             for place in places(self._world):
                 sock = _listen(place.address, PORTS[place.vendor])
                 address, port = sock.getsockname()
+                listening.append(sock)
                 await web.SockSite(runner, sock, backlog=_BACKLOG).start()
                 self._by_socket[address, port] = place
                 url = f"http://{address}:{port}/metrics"
@@ -88,8 +90,8 @@ class Fleet:
     async def _start_control(self, stack: contextlib.AsyncExitStack, board: FaultBoard) -> None:
         runner = web.AppRunner(control_app(self.exporters, board, self.truth), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        stack.push_async_callback(_close, runner)
         sock = _listen("127.0.0.1", self._control_port, exact=self._control_port != 0)
+        stack.push_async_callback(_close, runner, [sock])
         await web.SockSite(runner, sock).start()
         self.control_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
 
@@ -154,10 +156,10 @@ class Fleet:
         return web.Response(body=body, headers=headers)
 
 
-async def _close(runner: web.ServerRunner | web.AppRunner) -> None:
-    """Stop listening, then close; a connection that was just being accepted would otherwise stay open for good."""
-    for site in list(runner.sites):
-        await site.stop()
+async def _close(runner: web.ServerRunner | web.AppRunner, listening: list[socket.socket]) -> None:
+    """Accept no more, let the server know what was accepted, close: a connection in between would stay open."""
+    for sock in listening:
+        asyncio.get_running_loop().remove_reader(sock)
     for _ in range(_TURNS_TO_ACCEPT):
         await asyncio.sleep(0)
     await runner.cleanup()

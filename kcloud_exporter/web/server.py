@@ -56,9 +56,11 @@ class Site:
 
     async def close(self) -> None:
         """Stop listening, let running answers end, close the connections."""
-        self._server.close()
-        for _ in range(_TURNS_TO_ACCEPT):
+        for sock in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+        for _ in range(_TURNS_TO_ACCEPT):  # a connection whose server is closed meanwhile would stay open
             await asyncio.sleep(0)
+        self._server.close()
         await self._runner.cleanup()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -20,14 +21,14 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    await web.SockSite(runner, sock).start()
     try:
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
-        await site.stop()
-        for _ in range(3):  # a connection that is just being accepted becomes known
+        asyncio.get_running_loop().remove_reader(sock)
+        for _ in range(3):  # a connection that is just being accepted becomes known, and is closed
             await asyncio.sleep(0)
         await runner.cleanup()
 
