@@ -29,22 +29,35 @@ DOORS: dict[str, set[str]] = {
     "storage": FOUNDATION | {"derive"},
     "exposition": FOUNDATION | {"snapshot"},
     "web": FOUNDATION | {"snapshot"},
+    "explain": FOUNDATION | {"derive", "normalise", "vendors"},
+    "history": FOUNDATION | {"snapshot"},
+    "export": FOUNDATION | {"snapshot", "history"},
+    "stream": FOUNDATION | {"snapshot", "web"},
+    "api": FOUNDATION | {"snapshot", "web", "history", "export"},
+    "artefacts": FOUNDATION,
     "fleet": FOUNDATION,
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
-all of it."""
+all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
+server, so they use its error shape and its authentication."""
 
-COMPOSERS = {"app", "runtime", "cli", "__main__", "__init__"}
+COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")
 FORBIDDEN_TO_THE_PURE = {"asyncio", "time", "logging", "socket", "httpx", "aiohttp", "os", "random", "datetime"}
 OUTSIDE = {
     "httpx": {"sources"},
-    "aiohttp": {"web", "fleet", "app"},
+    "aiohttp": {"web", "fleet", "app", "api", "stream"},
+    "pyarrow": {"history", "export"},
+    "openpyxl": {"export"},
+    "reportlab": {"export"},
     "apscheduler": {"runtime"},
-    "numpy": {"model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet", "storage"},
+    "numpy": {
+        *("model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet", "storage"),
+        *("explain", "history", "export", "stream", "api"),
+    },
 }
 """Libraries that belong to certain rooms only."""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from aiohttp import web
@@ -26,8 +26,8 @@ _TURNS_TO_ACCEPT: Final = 3
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(deps: WebDeps) -> web.Application:
-    """The application with all its routes. Nothing listens yet."""
+def build_app(deps: WebDeps, routes: Iterable[web.AbstractRouteDef] = ()) -> web.Application:
+    """The application with its own routes and those of the other outlets. Nothing listens yet."""
     app = web.Application(middlewares=[_observed, _explained, _authenticated], client_max_size=protection.BODY_BYTES)
     app[DEPS] = deps
     app.add_routes(
@@ -37,6 +37,7 @@ def build_app(deps: WebDeps) -> web.Application:
             web.get("/-/healthy", pages.healthy),
             web.get("/-/ready", pages.ready),
             web.post("/-/reload", pages.reload),
+            *routes,
         ]
     )
     app.on_response_prepare.append(_dressed)

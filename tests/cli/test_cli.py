@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kcloud_exporter.cli import is_loopback, listen_address, log_level, main, parser, serve_options
+from kcloud_exporter.cli import log_level, main, parser
+from kcloud_exporter.commands.flags import is_loopback, listen_address, serve_options
 from kcloud_exporter.errors import ConfigError
 from kcloud_exporter.options import ServeOptions
 
