@@ -4,6 +4,7 @@
     ├── ConfigError     the configuration is wrong: fatal at start, refused on reload
     ├── VendorError     a vendor table is wrong: fatal at start
     ├── ListenError     the address to serve on cannot be had: fatal at start
+    ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     └── SourceError     a source failed this time: data, never fatal; carries one of FAILURE_REASONS
 
@@ -75,6 +76,21 @@ class ListenError(KcloudError):
 
 class StorageError(KcloudError):
     """Counters could not be read or written; the message names the file and what to do."""
+
+
+HistoryReason = Literal[
+    "bad_request",  # what was asked for does not exist or makes no sense
+    "too_large",  # refused before work: more points than one answer may have
+    "unavailable",  # the store cannot be read now
+]
+
+
+class HistoryError(KcloudError):
+    """A question to history has no answer. `reason` says whose fault it is; the message says what to do."""
+
+    def __init__(self, reason: HistoryReason, message: str) -> None:
+        self.reason: HistoryReason = reason
+        super().__init__(message)
 
 
 class SourceError(KcloudError):
