@@ -84,6 +84,10 @@ class Interned(Generic[_K]):
         self.keys.append(key)
         return len(self.keys) - 1, True
 
+    def alias(self, key: _K, row: int) -> None:
+        """Let another key stand for a row as well."""
+        self.rows[key] = row
+
 
 @dataclass(slots=True)
 class DeviceInfo:
@@ -109,6 +113,7 @@ class Entities:
         self.device_node = Grow(np.int32)
         self.device_component = Grow(np.int8)
         self.device_whole = Grow(np.int32)
+        self.device_stand_in = Grow(np.bool_)
         self.device_info: list[DeviceInfo] = []
         self.device_sensors: Interned[tuple[int, str]] = Interned()
         self.partitions: Interned[tuple[int, str]] = Interned()

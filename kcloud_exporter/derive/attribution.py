@@ -30,6 +30,7 @@ class Holdings:
     share_pod: Rows
     share_live: Mask
     share_utilization: Floats
+    share_allocation: Floats
 
 
 def share_ratios(held: Holdings) -> Floats:
@@ -37,7 +38,8 @@ def share_ratios(held: Holdings) -> Floats:
 
     Per device the ratios add up to at most 1; what is missing to 1 belongs to nobody.
 
-    - A whole device goes to its holders: by their utilisation if all of them report it, else in equal parts.
+    - A whole device goes to its holders: by their utilisation if all of them report it, else by the part that each
+      was granted if that is told of all of them, else in equal parts.
     - A partition counts `size / whole`. Where every live partition of the device reports how active it is,
       the active part of the device, `A = sum(size * activity) / whole`, is split by `size * activity`, and
       the rest, `1 - A`, by size: an idle slice still keeps its share of the idle power.
@@ -51,8 +53,13 @@ def share_ratios(held: Holdings) -> Floats:
     use = np.where(told, np.maximum(held.share_utilization, 0.0), 0.0)
     used = np.bincount(of, use, partitions)
     by_use = (reporting == holders) & (used > _NO_USE)
+    granted = live & ~np.isnan(held.share_allocation)
+    by_grant = np.bincount(of[granted], minlength=partitions) == holders
+    grant = np.where(granted, np.clip(held.share_allocation, 0.0, 1.0), 0.0)
+    all_granted = np.maximum(np.bincount(of, grant, partitions), 1.0)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
-        within = np.where(by_use[of], use / used[of], 1.0 / holders[of])
+        within = np.where(by_grant[of], grant / all_granted[of], 1.0 / holders[of])
+        within = np.where(by_use[of], use / used[of], within)
         ratio = np.where(live, part[of] * within, 0.0)
     of_device = held.partition_device[of]
     claimed = np.bincount(of_device, ratio, len(held.device_whole))
@@ -65,7 +72,8 @@ def _partition_ratios(held: Holdings) -> Floats:
     device, size = held.partition_device, held.partition_size.astype(float)
     devices = len(held.device_whole)
     cut = held.partition_live & (size > 0)
-    whole = held.device_whole.astype(float)
+    # Where all parts are printed, held or free, the whole is their number.
+    whole = np.where(held.device_whole > 0, held.device_whole, np.bincount(device[cut], size[cut], devices))
     is_cut = np.bincount(device[cut], minlength=devices) > 0
     share_live_of = np.zeros(len(device), bool)
     share_live_of[held.share_partition[held.share_live]] = True

@@ -10,6 +10,8 @@ from kcloud_exporter.readings import NEVER, Readings
 
 _NODE_QUANTITIES = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts")
 
+_SIGNS_OF_LIFE = ("accelerator_utilization_ratio", "accelerator_memory_used_bytes")
+
 
 def inputs_of(readings: Readings) -> Inputs:
     """What the ledger needs of one cycle's readings.
@@ -23,7 +25,10 @@ def inputs_of(readings: Readings) -> Inputs:
     listed = readings.node_inventory if readings.has_inventory else np.zeros(len(things.nodes), bool)
     gone = ~listed if readings.has_inventory else np.zeros(len(things.nodes), bool)
     node_missing = (wall.missing | cpu.missing | memory.missing) & ~gone
-    device_missing = device.missing & ~gone[things.device_node.view]
+    works = ~np.all([np.isnan(columns[name].value) for name in _SIGNS_OF_LIFE], axis=0)
+    # Power that no meter sees: that of a device whose exporter tells none (a TPU), on a server without a whole meter.
+    unseen = works & np.isnan(device.value) & np.isnan(wall.value)[things.device_node.view]
+    device_missing = (device.missing | unseen) & ~gone[things.device_node.view]
     holdings = Holdings(
         partition_device=things.partition_device.view,
         partition_size=things.partition_size.view,
@@ -34,6 +39,7 @@ def inputs_of(readings: Readings) -> Inputs:
         share_pod=things.share_pod.view,
         share_live=readings.share_live,
         share_utilization=columns["accelerator_share_utilization_ratio"].value,
+        share_allocation=columns["accelerator_share_allocation_ratio"].value,
     )
     return Inputs(
         wall=wall.value,
@@ -47,6 +53,7 @@ def inputs_of(readings: Readings) -> Inputs:
         device_component=things.device_component.view.astype(np.int32),
         pod_cpu=columns["pod_cpu_power_watts"].value,
         pod_memory=columns["pod_memory_power_watts"].value,
+        pod_gpu=columns["pod_gpu_power_watts"].value,
         pod_node=things.pod_node.view,
         pod_namespace=things.pod_namespace.view,
         namespaces=len(things.namespaces),

@@ -18,7 +18,7 @@ from kcloud_exporter.derive.attribution import OTHER, Holdings
 from kcloud_exporter.model import Floats, Mask, Rows
 
 Policy = Literal["unattributed", "proportional"]
-CPU, MEMORY = COMPONENTS.index("cpu"), COMPONENTS.index("memory")
+CPU, MEMORY, GPU = COMPONENTS.index("cpu"), COMPONENTS.index("memory"), COMPONENTS.index("gpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Inputs:
     device_component: Rows
     pod_cpu: Floats
     pod_memory: Floats
+    pod_gpu: Floats
     pod_node: Rows
     pod_namespace: Rows
     namespaces: int
@@ -84,6 +85,7 @@ def balance(inputs: Inputs, *, idle: Policy = "unattributed", overhead: Policy =
         borrowed |= np.isnan(node_watts) & ~np.isnan(node_power[:, component])
         scaled_down += over
     _devices(inputs, ratio, node_power, pod_power)
+    scaled_down += _claims_without_holders(inputs, node_power, pod_power)
     measured = np.nansum(node_power, axis=1)
     any_measured = ~np.isnan(node_power).all(axis=1)
     residual = np.where(any_measured, inputs.wall - measured, inputs.wall)
@@ -123,6 +125,23 @@ def _devices(inputs: Inputs, ratio: Floats, node_power: Floats, pod_power: Float
         node_power[:, component] = sum_known(inputs.device_power[mine], inputs.device_node[mine], len(node_power))
         on = holds & (inputs.device_component[share_device] == component)
         pod_power[:, component] = sum_known(watts[on], held.share_pod[on], len(pod_power))
+
+
+def _claims_without_holders(inputs: Inputs, node_power: Floats, pod_power: Floats) -> int:
+    """Where nobody says who holds a node's GPUs, pods get what a meter of processes says they draw, in place.
+
+    Returns how many nodes had to be scaled down.
+    """
+    held = inputs.holdings
+    holding = held.partition_device[held.share_partition[held.share_live]]
+    of_holders = inputs.device_node[holding[inputs.device_component[holding] == GPU]]
+    open_nodes = ~np.isnan(node_power[:, GPU])
+    open_nodes[of_holders] = False
+    claims = np.where(open_nodes[inputs.pod_node], inputs.pod_gpu, np.nan)
+    watts, _, over = attribution.scale_to_node(claims, inputs.pod_node, node_power[:, GPU])
+    told = ~np.isnan(watts)
+    pod_power[told, GPU] = watts[told]
+    return over
 
 
 def sum_known(values: Floats, groups: Rows, count: int) -> Floats:

@@ -42,6 +42,7 @@ class Binding:
         self.rows, self.slots = Grow(np.int32), Grow(np.int32)
         self._scale, self._low, self._high = Grow(np.float64), Grow(np.float64), Grow(np.float64)
         self._sentinel = Grow(np.float64)
+        self._marks: dict[float, Grow[np.int32]] = {}
         self._flags = Grow(np.int8)
         self._any = 0
         self._enums: dict[int, SeriesRule] = {}
@@ -60,6 +61,8 @@ class Binding:
         )
         if rule.values:
             self._enums[len(self.rows)] = rule
+        for mark in rule.sentinels:
+            self._marks.setdefault(mark, Grow(np.int32)).append(len(self.rows))
         self.rows.append(row)
         self.slots.append(slot)
         self._scale.append(rule.scale)
@@ -79,6 +82,8 @@ class Binding:
         rejected: list[tuple[RejectReason, Rows]] = []
         finite = np.isfinite(raw)
         sentinel = raw >= self._sentinel.view
+        for mark, at in self._marks.items():
+            sentinel[at.view] |= raw[at.view] == mark
         with np.errstate(invalid="ignore", over="ignore"):
             value = raw * self._scale.view
             if self._any & _COUNTER:

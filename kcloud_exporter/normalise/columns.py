@@ -34,6 +34,8 @@ class Column:
         self.awaited = Grow(np.float64)
         self.needs: dict[str, set[int]] = {}
         self._required: set[int] = set()
+        self._boards: dict[Hashable, int] = {}
+        self._on_board: dict[int, int] = {}
         self._candidates: dict[Hashable, int] = {}
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
@@ -87,6 +89,10 @@ class Column:
         """A strict sum is none without this part, even if the part has never been seen."""
         self._required.add(slot)
 
+    def share_board(self, slot: int, board: Hashable) -> None:
+        """The slot's value is that of a board with several chips: each that answers has an equal part of it."""
+        self._on_board[slot] = self._boards.setdefault(board, len(self._boards))
+
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view
@@ -110,8 +116,12 @@ class Column:
         live: Mask = seen >= now - max_staleness
         if fresh is not None:
             live &= fresh
-        expected: Mask = np.maximum(seen, self.awaited.view) >= now - forget_after
+        expected: Mask = np.zeros(len(seen), bool)
+        if self.strict_sum:
+            expected |= np.maximum(seen, self.awaited.view) >= now - forget_after
         expected[list(self._required)] = True
+        if self._on_board:
+            value = self._parted(value, live)
         slot_candidate = self.slot_candidate.view
         count = len(self._candidates)
         combined = self._combined(value, live, expected, slot_candidate, count)
@@ -129,6 +139,15 @@ class Column:
         result.missing[:] = (result.seen >= now - forget_after) & np.isnan(result.value)
         return result
 
+    def _parted(self, value: Floats, live: Mask) -> Floats:
+        """The values, those of a board divided among the chips of it that answer."""
+        slots = np.fromiter(self._on_board, np.int64)
+        boards = np.fromiter(self._on_board.values(), np.int64)
+        chips = np.bincount(boards[live[slots]], minlength=len(self._boards))
+        value = value.copy()
+        value[slots] /= np.maximum(chips[boards], 1)
+        return value
+
     def _ranked(self) -> Rows:
         """Candidates from the worst rank to the best, so that the last write to an entity is the best."""
         if len(self._order) != len(self._candidates):
@@ -143,7 +162,7 @@ class Column:
         slot_candidate: Rows,
         count: int,
     ) -> Floats:
-        """The combined value per candidate, NaN where nothing is live or a strict sum lacks a part."""
+        """The combined value per candidate, NaN where nothing is live or a sum lacks an expected part."""
         if len(slot_candidate) == count:  # one slot each, in the same order
             return np.where(live, value, np.nan)
         combined = np.full(count, np.nan)
@@ -162,7 +181,7 @@ class Column:
                 (np.maximum if combine == "max" else np.minimum).at(part, mine, values)
                 part[np.isinf(part)] = np.nan
             combined[candidates] = part[candidates]
-            if combine == "sum" and self.strict_sum:
+            if combine == "sum":
                 combined[slot_candidate[slots[expected[slots] & ~on]]] = np.nan
         return combined
 

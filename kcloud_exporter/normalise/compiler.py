@@ -11,7 +11,16 @@ from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.model import Labels
 from kcloud_exporter.normalise.bindings import Binding
 from kcloud_exporter.normalise.columns import Column
-from kcloud_exporter.normalise.identity import NodeNames, device_key, first, owner_of, partition_of, whole_of
+from kcloud_exporter.normalise.identity import (
+    NodeNames,
+    device_key,
+    first,
+    joined,
+    owner_of,
+    partition_of,
+    pci_key,
+    whole_of,
+)
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
@@ -36,6 +45,8 @@ class Compiler:
         self._vendors, self._meters, self._entities, self._columns = vendors, meters, entities, columns
         self._targets: Interned[tuple[str, str]] = Interned()
         self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        self._in_slot: dict[tuple[int, str], int] = {}
+        self._tellers: dict[int, set[str]] = {}
 
     @property
     def target_count(self) -> int:
@@ -88,6 +99,8 @@ class Compiler:
             if node and address and address != labels.get("host_ip"):
                 name = labels.get("exported_pod") or labels.get("pod", "")
                 self.outdated |= self.names.learn_pod(node, address, name)
+        elif rule.to == "device_info":
+            self._device(table, self._node(state, row, table, labels), labels, late=True)
 
     def _bind(
         self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, rank: int, labels: Labels, target: int
@@ -113,6 +126,8 @@ class Compiler:
         slot = column.slot(entity, rank, origin, teller, part, COMBINE[rule.rows], target)
         if rule.needs:
             column.needs.setdefault(rule.needs, set()).add(slot)
+        if rule.rows == "board":
+            column.share_board(slot, (teller, first(labels, table.node), *(labels.get(p, "") for p in rule.parts)))
         for sibling in _siblings(rule, name, labels):
             column.require(column.slot(entity, rank, origin, teller, sibling, COMBINE[rule.rows], target))
         binding = state.bindings.get(rule.to)
@@ -128,6 +143,8 @@ class Compiler:
             assert rule.sensor is not None
             return self._entities.facilities.row(rule.sensor.name)[0], None
         node = self._node(state, row, table, labels)
+        if node < 0:
+            return -1, None
         if entity == "node":
             return node, None
         if entity == "sensor":
@@ -150,6 +167,10 @@ class Compiler:
         return device, None
 
     def _node(self, state: TableState, row: int, table: VendorTable, labels: Labels) -> int:
+        if table.strangers == "dropped":
+            texts = (joined(labels, name) if "/" in name else labels.get(name, "") for name in table.node)
+            known = next(filter(None, (self.names.known(text) for text in texts if text)), None)
+            return -1 if known is None else self._entities.nodes.row(known)[0]
         name, resolved = self.names.resolve(first(labels, table.node))
         node, new = self._entities.nodes.row(name)
         if new and not resolved:
@@ -170,23 +191,22 @@ class Compiler:
             return -1
         return self._entities.pod(node, namespace, pod)
 
-    def _device(self, table: VendorTable, node: int, labels: Labels) -> int:
-        assert table.device is not None
-        key, printed = device_key(labels, table.device, table.vendor)
-        if not key:
+    def _device(self, table: VendorTable, node: int, labels: Labels, *, late: bool = False) -> int:
+        """The row of the device that a series speaks of, -1 for none; takes in what the labels tell of it.
+
+        Output series carry these texts, so a change means new series: compile anew. So does a text that comes
+        `late`, after rows of the device that did not have it.
+        """
+        device, new = self._same_device(table, node, labels) if node >= 0 else (-1, False)
+        if device < 0:
             return -1
-        entities = self._entities
-        device, new = entities.devices.row((node, key))
-        naming = table.device
-        model = first(labels, naming.model)
-        if new:
-            entities.device_node.append(node)
-            entities.device_component.append(COMPONENTS.index(table.kind))
-            entities.device_whole.append(whole_of(model, table.partition))
-            entities.device_info.append(DeviceInfo(printed, table.kind, table.maker, table.precedence))
+        assert table.device is not None
+        entities, naming = self._entities, table.device
         info = entities.device_info[device]
+        entities.device_stand_in.view[device] &= table.stand_in
         if table.precedence > info.precedence and not new:
             return device
+        model = first(labels, naming.model)
         told = {
             "index": first(labels, naming.index),
             "model": model,
@@ -195,12 +215,11 @@ class Compiler:
         }
         for field, text in told.items():
             if text and getattr(info, field) != text:
-                # Output series carry these texts, so a change means new series: compile anew.
-                self.outdated |= not new and bool(getattr(info, field))
+                self.outdated |= not new and (late or bool(getattr(info, field)))
                 setattr(info, field, text)
         if table.precedence < info.precedence:
             info.uuid, info.kind, info.maker, info.precedence = (
-                printed,
+                device_key(labels, naming, table.vendor)[1] or info.uuid,
                 table.kind,
                 table.maker,
                 table.precedence,
@@ -210,6 +229,41 @@ class Compiler:
         if entities.device_whole.view[device] == 0 or model:
             entities.device_whole.view[device] = whole_of(info.model, table.partition)
         return device
+
+    def _same_device(self, table: VendorTable, node: int, labels: Labels) -> tuple[int, bool]:
+        """(row of a device, whether it is new), by its key, or by its PCI address where another exporter told it.
+
+        One exporter may print several devices at one address (the chips of a board): those are not one.
+        """
+        assert table.device is not None
+        entities, naming = self._entities, table.device
+        key, printed = device_key(labels, naming, table.vendor)
+        address = pci_key(first(labels, naming.pci_bus_id))
+        if not key and address:
+            key = printed = f"pci:{address}"
+        if not key:
+            return -1, False
+        device = entities.devices.rows.get((node, key))
+        there = self._in_slot.get((node, address)) if address else None
+        if there is not None and there != device:
+            same = entities.device_info[there].maker == table.maker and table.vendor not in self._tellers[there]
+            if same and device is None:
+                device = there
+                entities.devices.alias((node, key), there)
+            # Two devices turn out to be one, because an address came late.
+            self.outdated |= same and device != there
+        new = device is None
+        if device is None:
+            device, _ = entities.devices.row((node, key))
+            entities.device_node.append(node)
+            entities.device_component.append(COMPONENTS.index(table.kind))
+            entities.device_whole.append(whole_of(first(labels, naming.model), table.partition))
+            entities.device_stand_in.append(table.stand_in)
+            entities.device_info.append(DeviceInfo(printed, table.kind, table.maker, table.precedence))
+        if address:
+            self._in_slot[node, address] = device
+        self._tellers.setdefault(device, set()).add(table.vendor)
+        return device, new
 
     def _holder(
         self,

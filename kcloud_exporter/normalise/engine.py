@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Floats, Mask, Rows, Scrape, SeriesTable
 from kcloud_exporter.normalise.bindings import Dense, carry_over, count_by_source
@@ -226,6 +227,7 @@ class ClusterEngine:
                 fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else np.nan)
             evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
         self._beyond_limit(evaluated)
+        self._told_twice(evaluated)
         held = self._device_held.view
         recent = held >= now - self._max_staleness
         partition_device = entities.partition_device.view
@@ -252,6 +254,20 @@ class ClusterEngine:
             power.value[absurd] = np.nan
             power.missing[absurd] = True
         self.beyond_limit = int(absurd.sum())
+
+    def _told_twice(self, evaluated: dict[str, Evaluated]) -> None:
+        """Stand-ins step back where other exporters tell the power of devices of their kind on their node."""
+        entities = self.entities
+        stand_in = entities.device_stand_in.view
+        if not stand_in.any():
+            return
+        known = ~np.isnan(evaluated["accelerator_power_watts"].value)
+        kinds = entities.device_node.view * len(COMPONENTS) + entities.device_component.view
+        aside = stand_in & np.isin(kinds, kinds[known & ~stand_in])
+        for name, quantity in QUANTITIES.items():
+            if quantity.entity == "device":
+                evaluated[name].value[aside] = np.nan
+                evaluated[name].missing[aside] = False
 
 
 def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: float) -> Mask:

@@ -14,16 +14,32 @@ from kcloud_exporter.vendors.mapping import DeviceLabels, Owner, Partition, Vend
 
 _PORT: Final = re.compile(r":\d+$")
 _SLICES: Final = re.compile(r"(\d+)g\b")
+_PCI: Final = re.compile(r"(?:([0-9a-fA-F]+):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-9a-fA-F])")
 _RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def first(labels: Labels, candidates: list[str]) -> str:
     """The first non-empty of several labels, or an empty text."""
     for name in candidates:
-        value = labels.get(name)
+        value = labels.get(name) or ("/" in name and joined(labels, name))
         if value:
             return value
     return ""
+
+
+def joined(labels: Labels, name: str) -> str:
+    """The texts of `one/other`, joined the same way, or an empty text when one is missing. `instance` has no port."""
+    texts = [host_of(labels.get(part, "")) if part == "instance" else labels.get(part, "") for part in name.split("/")]
+    return "/".join(texts) if all(texts) else ""
+
+
+def pci_key(text: str) -> str:
+    """A PCI address in one spelling (`00000000:17:00.0` and `0000:17:00.0` are one), or an empty text."""
+    match = _PCI.fullmatch(text)
+    if not match:
+        return ""
+    domain, bus, device, function = (int(part or "0", 16) for part in match.groups())
+    return f"{domain:x}:{bus:02x}:{device:02x}.{function:x}"
 
 
 def host_of(address: str) -> str:
@@ -76,6 +92,21 @@ class NodeNames:
                 self._asked_by_host.setdefault(text, []).append(raw)
         return answer
 
+    def known(self, raw: str) -> str | None:
+        """The node's name where an alias or the inventory knows it; an address alone makes no node here.
+
+        What the pattern makes of it counts too, so long as it is a node of the inventory, if there is one.
+        """
+        self.resolve(raw)  # so that a name learned later changes the answer
+        for text in (raw,) if "/" in raw else (raw, host_of(raw)):
+            for table in (self._aliases, self._inventory, self._pods):
+                if text in table:
+                    return table[text]
+        match = self._pattern.search(raw) if self._pattern else None
+        if match and (not self._inventory or match["node"] in self._inventory):
+            return match["node"]
+        return None
+
     def _look_up(self, raw: str) -> tuple[str, bool]:
         host = host_of(raw)
         for table in (self._aliases, self._inventory, self._pods):
@@ -104,6 +135,8 @@ def partition_of(labels: Labels, partition: Partition) -> tuple[str, int]:
     name = first(labels, partition.id)
     if not name:
         return "", 0
+    if partition.size == "equal":
+        return name, 1
     text = first(labels, partition.label)
     if partition.size == "mig_slices":
         match = _SLICES.search(text)
@@ -115,7 +148,10 @@ def partition_of(labels: Labels, partition: Partition) -> tuple[str, int]:
 
 
 def whole_of(model: str, partition: Partition | None) -> int:
-    """The size of the whole device in the units of its partitions; 0 when its exporter knows no partitions."""
+    """The size of the whole device in the units of its partitions.
+
+    0 when its exporter knows no partitions, or prints all of them, so that their number is the size.
+    """
     if partition is None:
         return 0
     for part, whole in partition.whole_by_model.items():
@@ -131,7 +167,7 @@ def owner_of(labels: Labels, table: VendorTable, own: tuple[str, str] | None) ->
     its own, so Prometheus fills the label with the exporter's pod: that one owns nothing.
     """
     for names in table.owners:
-        namespace, pod = labels.get(names.namespace, ""), labels.get(names.pod, "")
+        namespace, pod = names.in_namespace or labels.get(names.namespace, ""), labels.get(names.pod, "")
         if not (namespace and pod):
             continue
         if _is_own(names, namespace, pod, table, own):
@@ -141,7 +177,7 @@ def owner_of(labels: Labels, table: VendorTable, own: tuple[str, str] | None) ->
 
 
 def _is_own(names: Owner, namespace: str, pod: str, table: VendorTable, own: tuple[str, str] | None) -> bool:
-    if names.pod.startswith("exported_"):
+    if names.in_namespace or names.pod.startswith("exported_"):
         return False
     if own is not None:
         return own == (namespace, pod)

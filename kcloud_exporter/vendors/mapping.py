@@ -28,6 +28,7 @@ RowSemantics = Literal[
     "partitioned",  # each distinct `parts` is a part of the whole: sum of them
     "nested_zones",  # zones lie inside each other: `where` picks the zones that may be added
     "per_core",  # one row per core: their mean
+    "board",  # the value of a whole board on each of its chips; `parts` name the board: equal parts of it
     "worst",  # several verdicts: the lowest wins
 ]
 COMBINE: Final[dict[str, Literal["max", "sum", "mean", "min"]]] = {
@@ -38,6 +39,7 @@ COMBINE: Final[dict[str, Literal["max", "sum", "mean", "min"]]] = {
     "partitioned": "sum",
     "nested_zones": "sum",
     "per_core": "mean",
+    "board": "max",
     "worst": "min",
 }
 _PROOFS: Final = ("accelerator_power_watts", "accelerator_memory_total_bytes")
@@ -63,23 +65,40 @@ class DeviceLabels(_Strict):
 class Partition(_Strict):
     """How an accelerator is cut up: which label names a part, and how large the part is.
 
-    `size` reads the label's text: `mig_slices` ("3g.40gb" = 3), `core_range` ("0-3" = 4 cores).
+    `size` reads the label's text: `mig_slices` ("3g.40gb" = 3), `core_range` ("0-3" = 4 cores). With `equal` all
+    parts that the exporter prints are of one size, and together they are the whole.
     `whole` is the size of the whole device, `whole_by_model` overrides it where a model name contains the key.
     """
 
     id: list[str]
-    label: list[str]
-    size: Literal["mig_slices", "core_range"]
-    whole: int
+    label: list[str] = []
+    size: Literal["mig_slices", "core_range", "equal"]
+    whole: int = 0
     whole_by_model: dict[str, int] = {}
+
+    @model_validator(mode="after")
+    def _sized(self) -> Partition:
+        if (self.size == "equal") == bool(self.whole or self.label):
+            raise ValueError("size: equal has no whole and no label, every other size needs both")
+        return self
 
 
 class Owner(_Strict):
-    """One way in which rows name the pod that holds a device; the first complete one wins."""
+    """One way in which rows name the pod that holds a device; the first complete one wins.
 
-    namespace: str
+    A holder that lives in no namespace (a job of a batch system) gets the constant one of `in_namespace`.
+    """
+
     pod: str
-    container: str
+    namespace: str = ""
+    container: str = ""
+    in_namespace: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Owner:
+        if bool(self.namespace) == bool(self.in_namespace):
+            raise ValueError("give namespace: the label that names it, or in_namespace: one for all")
+        return self
 
 
 class Sensor(_Strict):
@@ -112,11 +131,17 @@ class SeriesRule(_Strict):
     low: float | None = None
     high: float | None = None
     sentinel_from: float | None = None
+    sentinels: list[float] = []
     sensor: Sensor | None = None
     meter: str = ""
     owner: bool = False
     every: dict[str, list[str]] = {}
     needs: Literal["", "accelerator_power_watts", "accelerator_memory_total_bytes"] = ""
+
+    @field_validator("sentinels", mode="before")
+    @classmethod
+    def _floats(cls, value: Any) -> Any:
+        return [float(v) if isinstance(v, int) else v for v in value] if isinstance(value, list) else value
 
     @field_validator("values", mode="before")
     @classmethod
@@ -131,11 +156,13 @@ class SeriesRule(_Strict):
             raise ValueError(f"unit: {self.unit!r} is unknown; known: {', '.join(SCALES)}")
         if self.to == "node_wall_power_watts" and self.meter not in METERS:
             raise ValueError(f"meter: say which of {', '.join(METERS)} this whole-server meter is")
-        if self.rows in ("partitioned", "per_core", "nested_zones") and not self.parts:
+        if self.rows in ("partitioned", "per_core", "nested_zones", "board") and not self.parts:
             raise ValueError(f"rows: {self.rows} needs parts: the labels that tell the parts from each other")
         entity = QUANTITIES[self.to].entity if self.to in QUANTITIES else ""
-        if self.every and (entity != "node" or not self.every.keys() <= set(self.parts)):
-            raise ValueError("every: only for the parts of a node's sum, by labels that stand in parts")
+        if self.every and (COMBINE[self.rows] != "sum" or not self.every.keys() <= set(self.parts)):
+            raise ValueError("every: only for the parts of a sum, by labels that stand in parts")
+        if self.rows == "board" and entity != "device":
+            raise ValueError("rows: board is for quantities of a device: its chips share the board's value")
         if self.needs and (entity != "device" or self.to in _PROOFS):
             raise ValueError(f"needs: {self.to} cannot depend on another reading of a device")
         if entity in ("sensor", "device_sensor") and self.sensor is None:
@@ -176,14 +203,22 @@ def _condition(value: Condition) -> re.Pattern[str] | frozenset[str] | bool:
 
 
 class VendorTable(_Strict):
-    """One exporter: how its rows name things, and what its series mean."""
+    """One exporter: how its rows name things, and what its series mean.
+
+    `prefixes` stand before every name of the table (one exporter lets its users choose it; "" is none).
+    With `strangers: dropped` a row counts only where its node is known: a PDU has other things on its outlets too.
+    Devices of a `stand_in` are believed only while no other exporter tells the power of devices of that kind there.
+    """
 
     vendor: str
     exporter: str
     kind: Literal["", "gpu", "npu", "tpu"] = ""
     maker: str = ""
     precedence: int = 50
+    prefixes: Annotated[list[str], Field(min_length=1)] = [""]
     node: list[str] = []
+    strangers: Literal["kept", "dropped"] = "kept"
+    stand_in: bool = False
     device: DeviceLabels | None = None
     partition: Partition | None = None
     owners: list[Owner] = []
@@ -195,6 +230,7 @@ class VendorTable(_Strict):
     def _complete(self) -> VendorTable:
         for at, rule in enumerate(self.series):
             entity = QUANTITIES[rule.to].entity if rule.to in QUANTITIES else ""
+            entity = "device" if rule.to == "device_info" else entity
             if entity in ("device", "device_sensor", "partition", "share") and (not self.device or not self.kind):
                 raise ValueError(f"series.{at}: {rule.to} needs kind: and device: in this table")
             if entity == "partition" and not self.partition:
@@ -204,6 +240,10 @@ class VendorTable(_Strict):
             if entity and entity != "facility" and not self.node:
                 raise ValueError(f"series.{at}: {rule.to} needs node: in this table")
         return self
+
+    def names(self, rule: SeriesRule) -> list[str]:
+        """The names of one line, with each prefix."""
+        return [prefix + name for name in rule.from_ for prefix in self.prefixes]
 
 
 class RankedRule(NamedTuple):
@@ -225,7 +265,7 @@ class VendorIndex:
         self._rules: dict[str, list[RankedRule]] = {}
         for table in self.tables.values():
             for at, rule in enumerate(table.series):
-                for nth, name in enumerate(rule.from_):
+                for nth, name in enumerate(table.names(rule)):
                     rank = table.precedence * 10_000 + at * 100 + nth
                     self._rules.setdefault(name, []).append(RankedRule(table, rule, rank))
 
@@ -237,7 +277,8 @@ class VendorIndex:
         """Every series name that is understood, sorted: what is asked of a Prometheus."""
         if vendor is None or vendor not in self.tables:
             return sorted(self._rules)
-        return sorted({name for rule in self.tables[vendor].series for name in rule.from_})
+        table = self.tables[vendor]
+        return sorted({name for rule in table.series for name in table.names(rule)})
 
     def counters(self) -> frozenset[str]:
         """The names whose rows are counters: their samples need their own timestamps."""

@@ -29,6 +29,7 @@ _ALL: Final = (
     Quantity("accelerator_utilization_ratio", "device", 0.0, 1.05),
     Quantity("accelerator_engine_active_ratio", "partition", 0.0, 1.05),
     Quantity("accelerator_share_utilization_ratio", "share", 0.0, 1.05),
+    Quantity("accelerator_share_allocation_ratio", "share", 0.0, 1.05),
     Quantity("accelerator_memory_used_bytes", "device", 0.0, 2.0**46),
     Quantity("accelerator_memory_total_bytes", "device", 2.0**20, 2.0**46),
     Quantity("accelerator_memory_part_bytes", "device", 0.0, 2.0**46),
@@ -40,6 +41,7 @@ _ALL: Final = (
     Quantity("node_memory_power_watts", "node", 0.0, 5_000.0),
     Quantity("pod_cpu_power_watts", "pod", 0.0, 10_000.0),
     Quantity("pod_memory_power_watts", "pod", 0.0, 5_000.0),
+    Quantity("pod_gpu_power_watts", "pod", 0.0, 50_000.0),
     Quantity("hardware_temperature_celsius", "sensor", -60.0, 300.0),
     Quantity("hardware_fan_speed_rpm", "sensor", 0.0, 200_000.0),
     Quantity("hardware_voltage_volts", "sensor", -1_000.0, 1_000.0),
@@ -50,8 +52,9 @@ _ALL: Final = (
 )
 QUANTITIES: Final[dict[str, Quantity]] = {quantity.name: quantity for quantity in _ALL}
 
-INVENTORIES: Final = ("target", "target_node", "node_info", "pod_info")
-"""What else a series may tell: a target's own pod, a target's node, a node's name and address, a pod's node."""
+INVENTORIES: Final = ("target", "target_node", "node_info", "pod_info", "device_info")
+"""What else a series may tell: a target's own pod, a target's node, a node's name and address, a pod's node, and what
+a device is called where the series of its numbers do not say it."""
 
 METERS: Final = ("pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys")
 """Kinds of whole-server meter, in their default order of preference (ledger.meters changes it)."""

@@ -31,11 +31,11 @@ def clusters(draw: st.DrawFn) -> Inputs:
             (device, draw(st.sampled_from((0, 0, 1, 2, 3, 4, 7))), draw(st.booleans()), draw(ratios))
             for _ in range(draw(st.integers(1, 4)))
         ]
-    shares: list[tuple[int, int, bool, float]] = []
+    shares: list[tuple[int, int, bool, float, float]] = []
     for at, (device, *_) in enumerate(partitions):
         local = [p for p in range(pods) if pod_node[p] == device_node[device]]
         holders = draw(st.lists(st.sampled_from(local), max_size=3)) if local else []
-        shares += [(at, pod, draw(st.booleans()) and partitions[at][2], draw(ratios)) for pod in holders]
+        shares += [(at, pod, draw(st.booleans()) and partitions[at][2], draw(ratios), draw(ratios)) for pod in holders]
 
     def column(count: int, strategy: st.SearchStrategy[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([draw(strategy) for _ in range(count)], np.float64)
@@ -56,6 +56,7 @@ def clusters(draw: st.DrawFn) -> Inputs:
         device_component=ints([draw(st.sampled_from(ACCELERATORS)) for _ in range(devices)]),
         pod_cpu=column(pods, maybe_watts),
         pod_memory=column(pods, maybe_watts),
+        pod_gpu=column(pods, maybe_watts),
         pod_node=ints(pod_node),
         pod_namespace=ints([draw(st.integers(0, 2)) for _ in range(pods)]),
         namespaces=3,
@@ -69,6 +70,7 @@ def clusters(draw: st.DrawFn) -> Inputs:
             share_pod=ints([s[1] for s in shares]),
             share_live=np.array([s[2] for s in shares], bool),
             share_utilization=np.array([s[3] for s in shares], np.float64),
+            share_allocation=np.array([s[4] for s in shares], np.float64),
         ),
     )
 
