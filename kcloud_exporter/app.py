@@ -26,10 +26,11 @@ from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.runtime import Runtime, check
 from kcloud_exporter.web.auth import WebAuth
+from kcloud_exporter.web.explaining import explain_routes
 from kcloud_exporter.web.server import build_app, start_site
 from kcloud_exporter.web.status import WebDeps
 
-__all__ = ["check", "demo", "fleet", "fleet_spec", "serve", "snapshot"]
+__all__ = ["check", "demo", "explain", "fleet", "fleet_spec", "serve", "snapshot"]
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ async def running(
                 enable_lifecycle=options.enable_lifecycle,
                 auth=auth,
                 observe=runtime.telemetry.request,
-            )
+            ),
+            explain_routes(runtime.explain),
         )
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)
@@ -213,6 +215,22 @@ async def _until_stopped(
         await stopped.wait()
         log.info("stopping")
     return 0
+
+
+def explain(config: Config, series: str, depth: int | None) -> tuple[dict[str, Any], float]:
+    """Two cycles of all sources, so that counters tell watts, and the tree behind one number. Raises SelectorError."""
+    return asyncio.run(_explain(config, series, depth))
+
+
+async def _explain(config: Config, series: str, depth: int | None) -> tuple[dict[str, Any], float]:
+    runtime = Runtime(config, lambda: config)
+    try:
+        await runtime.tick()
+        await asyncio.sleep(config.global_.interval)
+        await runtime.tick()
+        return await runtime.explain(series, depth)
+    finally:
+        await runtime.close()
 
 
 def snapshot(config: Config, *, openmetrics: bool) -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from kcloud_exporter import __version__, logs
-from kcloud_exporter.commands import bench, check, demo, fleet, serve, snapshot
+from kcloud_exporter.commands import bench, check, demo, explain, fleet, serve, snapshot
 from kcloud_exporter.commands.flags import Help, counted, level_named
 from kcloud_exporter.errors import ConfigError, KcloudError
 
@@ -24,11 +24,12 @@ first steps:
   kcloud-exporter demo                               a simulated fleet, aggregated; nothing to configure
   kcloud-exporter check --config.file my.yaml        every mistake of a configuration, with its place
   kcloud-exporter snapshot --config.file my.yaml     one cycle, the page on stdout
+  kcloud-exporter explain SERIES                     why a number is what it is: its tree of inputs
   kcloud-exporter serve --config.file my.yaml        the main job; scrape it with honor_labels: true
 
 Each command explains itself: kcloud-exporter COMMAND --help
 """
-_COMMANDS = (serve, demo, fleet, snapshot, check, bench)
+_COMMANDS = (serve, demo, fleet, snapshot, explain, check, bench)
 
 
 def parser() -> argparse.ArgumentParser:

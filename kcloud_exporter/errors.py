@@ -6,6 +6,7 @@
     ├── ListenError     the address to serve on cannot be had: fatal at start
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
+    ├── SelectorError   what was asked for is written wrongly, or means no series or several
     └── SourceError     a source failed this time: data, never fatal; carries one of FAILURE_REASONS
 
 Foreign exceptions (httpx, ssl, zlib, msgspec, ...) are translated at the door of `sources/` and go no further.
@@ -90,6 +91,14 @@ class HistoryError(KcloudError):
 
     def __init__(self, reason: HistoryReason, message: str) -> None:
         self.reason: HistoryReason = reason
+        super().__init__(message)
+
+
+class SelectorError(KcloudError):
+    """A selector of a series is wrong, or means no series or several; the message says which."""
+
+    def __init__(self, message: str, *, absent: bool = False) -> None:
+        self.absent = absent
         super().__init__(message)
 
 

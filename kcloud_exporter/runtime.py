@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -20,6 +20,7 @@ from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
 from kcloud_exporter.errors import ConfigError, KcloudError
+from kcloud_exporter.explain.tree import as_data
 from kcloud_exporter.exposition.page import PageStore, Variant
 from kcloud_exporter.pipeline import Pipeline, facility_meters
 from kcloud_exporter.snapshot import SnapshotStore
@@ -256,6 +257,11 @@ class Runtime:
             known_levels=tuple(catalogue.LEVELS),
             known_clusters=tuple(self.pipeline.clusters),
         )
+
+    async def explain(self, series: str, depth: int | None = None) -> tuple[dict[str, Any], float]:
+        """The tree behind one series as data, and when its cycle was (Unix time). Raises SelectorError."""
+        tree, when = await self.pipeline.explain(series, depth)
+        return as_data(tree), when
 
     async def page(
         self,

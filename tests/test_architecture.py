@@ -36,13 +36,13 @@ DOORS: dict[str, set[str]] = {
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
     "artefacts": FOUNDATION,
     "fleet": FOUNDATION,
-    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry"},
+    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
 all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
-server, so they use its error shape and its authentication."""
+server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles."""
 
 COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")

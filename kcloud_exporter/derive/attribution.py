@@ -6,6 +6,7 @@ Pure functions over index arrays. N nodes, D devices, P partitions, S shares, Q 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.model import Floats, Mask, Rows
 
 OTHER = COMPONENTS.index("other")
-_NO_USE = 1e-9
+NO_USE: Final = 1e-9
 """Utilisation below this is none: a ratio of two such numbers would be noise."""
 
 
@@ -33,8 +34,46 @@ class Holdings:
     share_allocation: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How devices are cut into parts. Of P partitions: `ratio` of the device, `work` = size × activity, `weighted`
+    where the ratio follows the activity. Of D devices: `whole` in slices, `done` = all work, `active` = done / whole.
+    """
+
+    ratio: Floats
+    work: Floats
+    weighted: Mask
+    whole: Floats
+    done: Floats
+    active: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of S shares: `ratio` of the device in the end, `within` its part, `use` and `grant` as told. Of P partitions:
+    whether use or grants decide, and the sums over their holders. D `claimed`: all that is held, before it is bounded.
+    """
+
+    cut: Cut
+    within: Floats
+    by_use: Mask
+    use: Floats
+    used: Floats
+    by_grant: Mask
+    grant: Floats
+    all_granted: Floats
+    holders: Floats
+    claimed: Floats
+    ratio: Floats
+
+
 def share_ratios(held: Holdings) -> Floats:
-    """S floats: the part of its device that each live share holds; 0 where not live.
+    """S floats: the part of its device that each live share holds; 0 where not live. See `shares`."""
+    return shares(held).ratio
+
+
+def shares(held: Holdings) -> Shares:
+    """Who holds which part of each device, with the figures on the way.
 
     Per device the ratios add up to at most 1; what is missing to 1 belongs to nobody.
 
@@ -44,31 +83,36 @@ def share_ratios(held: Holdings) -> Floats:
       the active part of the device, `A = sum(size * activity) / whole`, is split by `size * activity`, and
       the rest, `1 - A`, by size: an idle slice still keeps its share of the idle power.
     """
-    part = _partition_ratios(held)
+    cut = _cut(held)
     live, of = held.share_live, held.share_partition
     partitions = len(held.partition_device)
-    holders = np.bincount(of[live], minlength=partitions)
+    holders = _sums(of[live], np.ones(int(live.sum())), partitions)
     told = live & ~np.isnan(held.share_utilization)
     reporting = np.bincount(of[told], minlength=partitions)
     use = np.where(told, np.maximum(held.share_utilization, 0.0), 0.0)
-    used = np.bincount(of, use, partitions)
-    by_use = (reporting == holders) & (used > _NO_USE)
+    used = _sums(of, use, partitions)
+    by_use = (reporting == holders) & (used > NO_USE)
     granted = live & ~np.isnan(held.share_allocation)
     by_grant = np.bincount(of[granted], minlength=partitions) == holders
     grant = np.where(granted, np.clip(held.share_allocation, 0.0, 1.0), 0.0)
-    all_granted = np.maximum(np.bincount(of, grant, partitions), 1.0)
+    all_granted = np.maximum(_sums(of, grant, partitions), 1.0)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # what `where` discards
         within = np.where(by_grant[of], grant / all_granted[of], 1.0 / holders[of])
         within = np.where(by_use[of], use / used[of], within)
-        ratio = np.where(live, part[of] * within, 0.0)
+        ratio = np.where(live, cut.ratio[of] * within, 0.0)
     of_device = held.partition_device[of]
-    claimed = np.bincount(of_device, ratio, len(held.device_whole))
+    claimed = _sums(of_device, ratio, len(held.device_whole))
     # Whatever an exporter says, no device is held twice.
-    return ratio / np.maximum(claimed, 1.0)[of_device]
+    ratio = ratio / np.maximum(claimed, 1.0)[of_device]
+    return Shares(cut, within, by_use, use, used, by_grant, grant, all_granted, holders, claimed, ratio)
 
 
-def _partition_ratios(held: Holdings) -> Floats:
-    """P floats: the part of its device that each live partition is."""
+def _sums(groups: Rows, values: Floats, count: int) -> Floats:
+    return np.bincount(groups, values, count).astype(np.float64, copy=False)
+
+
+def _cut(held: Holdings) -> Cut:
+    """The part of its device that each live partition is."""
     device, size = held.partition_device, held.partition_size.astype(float)
     devices = len(held.device_whole)
     cut = held.partition_live & (size > 0)
@@ -85,13 +129,13 @@ def _partition_ratios(held: Holdings) -> Floats:
         told = cut & ~np.isnan(held.partition_activity)
         complete = np.bincount(device[told], minlength=devices) == np.bincount(device[cut], minlength=devices)
         work = np.where(told, size * np.clip(held.partition_activity, 0.0, 1.0), 0.0)
-        done = np.bincount(device, work, devices)
+        done = _sums(device, work, devices)
         active = np.minimum(done / whole, 1.0)
-        lively = told & complete[device] & (done[device] > _NO_USE)
+        lively = told & complete[device] & (done[device] > NO_USE)
         weighted = (1 - active[device]) * ratio + active[device] * (work / done[device])
     ratio = np.where(lively, weighted, ratio)
     uncut = held.partition_live & (size == 0) & ~is_cut[device]
-    return np.where(uncut, 1.0, ratio)
+    return Cut(np.where(uncut, 1.0, ratio), work, lively, whole, done, active)
 
 
 def scale_to_node(pod_watts: Floats, pod_node: Rows, node_watts: Floats) -> tuple[Floats, Floats, int]:

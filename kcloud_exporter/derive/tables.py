@@ -270,18 +270,23 @@ _OF_DEVICE = (
 )
 
 
-def _idle_power(readings: Readings, ledger: Ledger, power: Floats, utilization: Floats) -> Floats:
-    """Watts per tenant: what its part of a device draws while it does no work; NaN otherwise.
-
-    Where the holder's own utilisation or its partition's activity is reported, that one decides.
-    """
+def idle_shares(readings: Readings, utilization: Floats) -> Mask:
+    """S masks: live shares whose holder does no work. Its own utilisation or its partition's activity decides, where
+    reported, else `utilization`, that of the whole device."""
     things = readings.entities
     partition = things.share_partition.view
-    device = things.partition_device.view[partition]
     of_share = readings.columns["accelerator_share_utilization_ratio"].value
     of_part = readings.columns["accelerator_engine_active_ratio"].value[partition]
+    of_device = utilization[things.partition_device.view[partition]]
     with np.errstate(invalid="ignore"):
-        use = np.where(~np.isnan(of_share), of_share, np.where(~np.isnan(of_part), of_part, utilization[device]))
-        idle = readings.share_live & (use <= IDLE_BELOW)
-    watts = np.where(idle, ledger.share_ratio * power[device], np.nan)
+        use = np.where(~np.isnan(of_share), of_share, np.where(~np.isnan(of_part), of_part, of_device))
+        idle: Mask = readings.share_live & (use <= IDLE_BELOW)
+    return idle
+
+
+def _idle_power(readings: Readings, ledger: Ledger, power: Floats, utilization: Floats) -> Floats:
+    """Watts per tenant: what its part of a device draws while it does no work; NaN otherwise."""
+    things = readings.entities
+    device = things.partition_device.view[things.share_partition.view]
+    watts = np.where(idle_shares(readings, utilization), ledger.share_ratio * power[device], np.nan)
     return sum_known(watts, things.share_tenant.view, len(things.tenants))

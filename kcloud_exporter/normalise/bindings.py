@@ -34,6 +34,22 @@ class Dense:
     timed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one cycle made of a binding's rows, for whoever asks why a number is what it is.
+
+    `raw` as printed, `good` went into the column; of counters `earlier` is the sample before (base unit), and
+    `elapsed` the seconds between the two.
+    """
+
+    at: float
+    raw: Floats
+    present: Mask
+    good: Mask
+    earlier: Floats | None
+    elapsed: Floats | None
+
+
 class Binding:
     """All rows of one series table that feed one column."""
 
@@ -46,6 +62,8 @@ class Binding:
         self._flags = Grow(np.int8)
         self._any = 0
         self._enums: dict[int, SeriesRule] = {}
+        self.rules: list[SeriesRule] = []
+        self.trace: Trace | None = None
         self.previous_value, self.previous_time = Grow(np.float64), Grow(np.float64)
         self.previous_noted = Grow(np.float64)
         self._unique_at = -1
@@ -65,6 +83,7 @@ class Binding:
             self._marks.setdefault(mark, Grow(np.int32)).append(len(self.rows))
         self.rows.append(row)
         self.slots.append(slot)
+        self.rules.append(rule)
         self._scale.append(rule.scale)
         self._low.append(self.quantity.low if rule.low is None else rule.low)
         self._high.append(self.quantity.high if rule.high is None else rule.high)
@@ -84,9 +103,12 @@ class Binding:
         sentinel = raw >= self._sentinel.view
         for mark, at in self._marks.items():
             sentinel[at.view] |= raw[at.view] == mark
+        earlier: Floats | None = None
+        elapsed: Floats | None = None
         with np.errstate(invalid="ignore", over="ignore"):
             value = raw * self._scale.view
             if self._any & _COUNTER:
+                earlier, elapsed = self.previous_value.view.copy(), dense.timestamps[rows] - self.previous_time.view
                 value = self._rates(value, dense.timestamps[rows], sel & finite, now, rejected)
                 # A counter that is there but tells no power yet: a sum without it would be too small.
                 self.column.awaited.view[slots[sel & finite & np.isnan(value)]] = now
@@ -95,8 +117,9 @@ class Binding:
             good = sel & finite & ~sentinel & (value >= self._low.view) & (value <= self._high.view)
         if self._any & _ZERO_MISSING:
             good &= ~(((self._flags.view & _ZERO_MISSING) > 0) & (raw == 0))
+        self.trace = Trace(now, raw, sel, good, earlier, elapsed)
         if not good.all():
-            self._explain(raw, value, sel, finite, sentinel, good, rejected)
+            self._sort_out(raw, value, sel, finite, sentinel, good, rejected)
         if self._any & _EXCLUSIVE and not self._slots_unique():
             self._count_duplicates(good, rejected)
         if good.all():
@@ -151,7 +174,7 @@ class Binding:
             value[at] = rule.values.get(float(raw[at]), np.nan if rule.otherwise is None else rule.otherwise)
         return value
 
-    def _explain(
+    def _sort_out(
         self,
         raw: Floats,
         value: Floats,

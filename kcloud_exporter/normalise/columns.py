@@ -41,11 +41,23 @@ class Column:
         self.candidate_rank = Grow(np.int32)
         self.candidate_origin: list[tuple[str, str]] = []
         self._combine: list[Combine] = []
+        self.live: Mask = np.zeros(0, bool)
         self._order: Rows = np.empty(0, np.int32)
         self._groups: list[tuple[Combine, Rows, Rows]] = []
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def chips_of(self, slot: int) -> int:
+        """Among how many chips the value of a slot is divided; 0 where it is the slot's own."""
+        board = self._on_board.get(slot)
+        if board is None:
+            return 0
+        return max(1, sum(bool(self.live[other]) for other, on in self._on_board.items() if on == board))
+
+    def combine_of(self, candidate: int) -> Combine:
+        """How the slots of a candidate become one value."""
+        return self._combine[candidate]
 
     def entities(self) -> Rows:
         """The entity of each slot."""
@@ -116,6 +128,7 @@ class Column:
         live: Mask = seen >= now - max_staleness
         if fresh is not None:
             live &= fresh
+        self.live = live
         expected: Mask = np.zeros(len(seen), bool)
         if self.strict_sum:
             expected |= np.maximum(seen, self.awaited.view) >= now - forget_after

@@ -86,6 +86,11 @@ class ClusterEngine:
             self._state(successor)
             self._compiler.outdated = True
 
+    @property
+    def tables(self) -> list[TableState]:
+        """The series tables of all sources with what their rows are bound to."""
+        return list(self._tables.values())
+
     def _state(self, table: SeriesTable) -> TableState:
         state = self._tables.get(id(table))
         if state is None:

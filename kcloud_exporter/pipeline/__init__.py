@@ -19,9 +19,11 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
-from kcloud_exporter.errors import StorageError
+from kcloud_exporter.errors import SelectorError, StorageError
+from kcloud_exporter.explain.tree import Node
 from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, Table
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters
+from kcloud_exporter.pipeline.explanation import explain
 from kcloud_exporter.pipeline.sites import Sites
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
@@ -60,6 +62,7 @@ class Pipeline:
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
         self._label_names = tuple(sorted({label for c in config.clusters for label in c.labels}))
         self._books: dict[str, Books] = {}
+        self._latest: Snapshot | None = None
         self._sites = Sites(config, self.clusters, counters)
         self._books_at: dict[str, float] = {}
         self._patience: Patience[int, list[Outcome]] = Patience(self._verdict)
@@ -119,7 +122,21 @@ class Pipeline:
                 log.exception("cycle failed", extra={"cluster": name})
                 self._after_defect(cluster, exc, monotonic)
         snapshots = {name: self._books[name].snapshot for name in self.clusters if name in self._books}
-        return Snapshot(now, self.cycles, snapshots, self._fleet_tables(now, monotonic), self._label_names)
+        self._latest = Snapshot(now, self.cycles, snapshots, self._fleet_tables(now, monotonic), self._label_names)
+        return self._latest
+
+    async def explain(self, series: str, depth: int | None = None) -> tuple[Node, float]:
+        """The tree behind one series of the last cycle, and when that was (Unix time). Raises SelectorError.
+
+        It waits its turn in the thread of the books, so that no cycle changes what it looks at.
+        """
+        return await self._work(partial(self._explain, series, depth))
+
+    def _explain(self, series: str, depth: int | None) -> tuple[Node, float]:
+        latest = self._latest
+        if latest is None:
+            raise SelectorError("no cycle has ended yet; ask again in a moment", absent=True)
+        return explain(series, latest, self.clusters, self._books, self.config, depth), latest.timestamp
 
     def _after_defect(self, cluster: ClusterPipeline, exc: Exception, monotonic: float) -> None:
         """Keep the last books for max_staleness, then show only that the cluster's sources have failed."""

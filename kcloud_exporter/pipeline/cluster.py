@@ -16,8 +16,11 @@ from kcloud_exporter.derive.inputs import facility_watts
 from kcloud_exporter.derive.ledger import Ledger
 from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
+from kcloud_exporter.explain.families import ClusterFamilies
+from kcloud_exporter.explain.ledger import LedgerTrees
 from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
 
 log = logging.getLogger(__name__)
@@ -59,6 +62,7 @@ class ClusterPipeline:
         self.previous: float | None = None
         self.sources: dict[str, SourceState] = {}
         self._tables = ClusterTables(cluster.name)
+        self._readings: Readings | None = None
         self._engine = ClusterEngine(
             vendors.with_facility(facility_meters(config, cluster.name)),
             aliases=dict(cluster.nodes.aliases),
@@ -84,6 +88,7 @@ class ClusterPipeline:
             self._note(outcome, now)
         for (source, reason), count in self._engine.ingest(scrapes, monotonic).items():
             self.sources[source].rejected[reason] += count
+        self._readings = None  # what cannot be read must not be explained with what was before
         readings = self._engine.readings(monotonic)
         span = interval(self.previous, monotonic, self.config.global_.max_staleness)
         self.previous = monotonic
@@ -97,6 +102,7 @@ class ClusterPipeline:
         known = int(ledger.node_measured.sum() + ledger.node_partial.sum() + ledger.node_lost.sum())
         watts = [w for w in ledger.cluster_power.tolist() if not math.isnan(w)]
         snapshot = ClusterSnapshot(self.cluster.name, self.cluster.site, tables)
+        self._readings = readings
         return Books(
             snapshot,
             math.fsum(watts) if watts else None,
@@ -107,6 +113,21 @@ class ClusterPipeline:
             namespace_watts,
             span,
         )
+
+    def families(self) -> ClusterFamilies | None:
+        """What explains the numbers of the last cycle; None when it has failed. Good until the next cycle."""
+        if self._readings is None:
+            return None
+        policy = self.config.ledger
+        trees = LedgerTrees(
+            self.cluster.name,
+            self._readings,
+            self._engine.columns,
+            self._engine.tables,
+            idle=policy.idle,
+            overhead=policy.overhead,
+        )
+        return ClusterFamilies(trees, self._readings)
 
     def _count_derived(self, ledger: Ledger) -> None:
         """What the books themselves had to reject is counted under the source name `ledger`."""

@@ -14,7 +14,7 @@ from kcloud_exporter.options import ServeOptions
 GOOD = "clusters: [{name: a, sources: [{exporter: {vendor: dcgm, targets: ['http://h:1/metrics']}}]}]\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "fleet", "snapshot", "check", "bench"])
+@pytest.mark.parametrize("command", ["serve", "demo", "fleet", "snapshot", "explain", "check", "bench"])
 def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args([command, "--help"])

@@ -19,9 +19,12 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.derive.cycle import close_books
 from kcloud_exporter.derive.energy import EnergyBook, Interval
 from kcloud_exporter.derive.tables import ClusterTables, small_table
+from kcloud_exporter.explain.families import ClusterFamilies
+from kcloud_exporter.explain.ledger import LedgerTrees
 from kcloud_exporter.exposition.renderer import Renderer, header
 from kcloud_exporter.model import ClusterSnapshot, Labels, Scrape, SeriesTable, Snapshot, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 
@@ -73,6 +76,15 @@ class Book:
         self._tables, self._energy = ClusterTables("c"), EnergyBook()
         self._rejected: Counter[tuple[str, str]] = Counter()
         self.tables: dict[str, Table] = {}
+        self.readings: Readings | None = None
+
+    def trees(self) -> ClusterFamilies:
+        """What explains the numbers of the last cycle."""
+        assert self.readings is not None
+        trees = LedgerTrees(
+            "c", self.readings, self._engine.columns, self._engine.tables, idle="unattributed", overhead="unattributed"
+        )
+        return ClusterFamilies(trees, self.readings)
 
     def read(self, *texts: str) -> Book:
         """One cycle per text, at the interval of a scrape."""
@@ -106,7 +118,7 @@ class Book:
 
     def _cycle(self, scrapes: Sequence[Scrape]) -> None:
         self._rejected.update(self._engine.ingest(scrapes, self._now))
-        readings = self._engine.readings(self._now)
+        readings = self.readings = self._engine.readings(self._now)
         span = Interval(INTERVAL if self._now else 0.0, 0.0)
         ledger, self.tables, _ = close_books(readings, self._tables, self._energy, span, self._now)
         self._rejected["ledger", "exceeds_node"] += ledger.scaled_down
