@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -23,6 +24,9 @@ from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_confi
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
 from kcloud_exporter.fleet import Fleet, FleetSpec
+from kcloud_exporter.history.embedded import EmbeddedHistory
+from kcloud_exporter.history.series import History
+from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.runtime import Runtime, check
 from kcloud_exporter.web.auth import WebAuth
@@ -60,6 +64,7 @@ async def running(
     """The whole program, serving, and the port it got; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
         runtime = Runtime(config, load, storage)
+        await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
         web = build_app(
@@ -78,6 +83,18 @@ async def running(
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
         yield runtime, site.port
+
+
+@asynccontextmanager
+async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[History]:
+    """History while the program runs. Without a place of its own (demo) it lasts as long as the program."""
+    async with AsyncExitStack() as stack:
+        folder = storage or Path(stack.enter_context(TemporaryDirectory(prefix="kcloud-exporter-")))
+        retention = runtime.config.storage.retention
+        history = EmbeddedHistory(folder / "history", retention, HistoryState(runtime.telemetry.registry))
+        stack.push_async_callback(history.close)
+        await stack.enter_async_context(history.following(runtime.store))
+        yield history
 
 
 def serve(options: ServeOptions) -> int:

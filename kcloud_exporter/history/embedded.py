@@ -12,11 +12,13 @@ let go, and it goes on when it can.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +34,7 @@ from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.history.tally import IncreaseTally, SeriesTally
 from kcloud_exporter.history.tidy import tidy
 from kcloud_exporter.model import Snapshot
+from kcloud_exporter.snapshot import SnapshotStore
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 300.0
@@ -149,6 +152,24 @@ class EmbeddedHistory(FileReader):
         self._queue: queue.Queue[Snapshot | threading.Event | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._thread.start()
+
+    @asynccontextmanager
+    async def following(self, store: SnapshotStore) -> AsyncIterator[None]:
+        """Take in every snapshot that is published meanwhile."""
+
+        async def follow() -> None:
+            async for snapshot in store.updates():
+                self.record(snapshot)
+
+        task = asyncio.create_task(follow())
+        try:
+            await asyncio.sleep(0)  # it listens from here on
+            yield
+        finally:
+            await asyncio.sleep(0)  # what was published last is taken in
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     def record(self, snapshot: Snapshot) -> None:
         """Take in a snapshot. Returns at once; one that comes while the thread is far behind is passed over."""
