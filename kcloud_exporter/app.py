@@ -29,6 +29,8 @@ from kcloud_exporter.history.series import History
 from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.runtime import Runtime, check
+from kcloud_exporter.stream.hub import Hub
+from kcloud_exporter.stream.routes import routes as stream_routes
 from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.explaining import explain_routes
 from kcloud_exporter.web.server import build_app, start_site
@@ -67,6 +69,7 @@ async def running(
         await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
+        hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval)
         web = build_app(
             WebDeps(
                 page=runtime.page,
@@ -76,10 +79,15 @@ async def running(
                 auth=auth,
                 observe=runtime.telemetry.request,
             ),
+<<<<<<< HEAD
             explain_routes(runtime.explain),
+=======
+            stream_routes(hub),
+>>>>>>> a1ed14a (Streams: power over SSE and WebSocket, made once for all readers, resumed by id, with thresholds that ring once)
         )
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)
+        await stack.enter_async_context(hub)
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
         yield runtime, site.port

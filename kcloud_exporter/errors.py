@@ -7,6 +7,7 @@
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     ├── SelectorError   what was asked for is written wrongly, or means no series or several
+    ├── StreamError     a client asked for a stream that it cannot have: an answer to it, never fatal
     └── SourceError     a source failed this time: data, never fatal; carries one of FAILURE_REASONS
 
 Foreign exceptions (httpx, ssl, zlib, msgspec, ...) are translated at the door of `sources/` and go no further.
@@ -99,6 +100,11 @@ class SelectorError(KcloudError):
 
     def __init__(self, message: str, *, absent: bool = False) -> None:
         self.absent = absent
+class StreamError(KcloudError):
+    """A stream that cannot be had: the HTTP status that says so, and the parameter at fault (empty when none is)."""
+
+    def __init__(self, status: int, message: str, parameter: str = "") -> None:
+        self.status, self.parameter = status, parameter
         super().__init__(message)
 
 

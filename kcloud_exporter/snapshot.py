@@ -28,7 +28,11 @@ class SnapshotStore:
 
     async def updates(self) -> AsyncIterator[Snapshot]:
         """Every snapshot from now on. A slow reader skips to the newest; it never holds anybody up."""
+        seen = self._current
         while True:
-            await self._changed.wait()
-            if self._current is not None:
-                yield self._current
+            changed = self._changed
+            if self._current is None or self._current is seen:
+                await changed.wait()
+            else:
+                seen = self._current
+                yield seen

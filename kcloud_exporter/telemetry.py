@@ -81,6 +81,42 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self._stream_clients = Gauge(
+            "kcloud_exporter_stream_clients",
+            "Streams that are open, by kind.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._stream_events = Counter(
+            "kcloud_exporter_stream_events_total",
+            "Events handed to the connections of streams.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._stream_dropped = Counter(
+            "kcloud_exporter_stream_dropped_total",
+            "Readers of streams that fell behind: skipped (an event gave way to a newer one), slow (cut off).",
+            ("kind", "reason"),
+            registry=self.registry,
+        )
+        for kind in ("sse", "websocket"):
+            self._stream_clients.labels(kind)
+            self._stream_events.labels(kind)
+            for reason in ("skipped", "slow"):
+                self._stream_dropped.labels(kind, reason)
+
+    def stream_clients(self, kind: str, change: int) -> None:
+        """Note one stream more, or one less."""
+        self._stream_clients.labels(kind).inc(change)
+
+    def stream_sent(self, kind: str, events: int) -> None:
+        """Note events handed to a stream's connection."""
+        self._stream_events.labels(kind).inc(events)
+
+    def stream_dropped(self, kind: str, reason: str) -> None:
+        """Note a reader that fell behind."""
+        self._stream_dropped.labels(kind, reason).inc()
+
     def storage_damaged(self) -> None:
         """Note that damage was found."""
         self._storage_damaged.inc()

@@ -7,7 +7,9 @@ between the transport and aiohttp's own protocol and closes connections that ove
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -22,6 +24,10 @@ STALL_SECONDS: Final = 10.0
 CONNECTIONS: Final = 512
 BODY_BYTES: Final = 64 * 1024
 KEEP_ALIVE_SECONDS: Final = 75.0
+_STREAM_BUFFER: Final = 64 * 1024
+"""Bytes that the kernel keeps for the reader of a stream; of itself it would let them grow to megabytes."""
+_GONE_MILLISECONDS: Final = 60_000
+"""How long bytes to a stream's reader may go unacknowledged."""
 _HEAD_END: Final = b"\r\n\r\n"
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -54,7 +60,8 @@ class Guard(asyncio.Protocol):
         self._head: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._tail = b""
-        self._counted = self._upgraded = False
+        self._counted = self._upgraded = self._streaming = False
+        self._lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or turn the client away when there are too many."""
@@ -70,8 +77,8 @@ class Guard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request: its head must be complete in time."""
-        if not self._counted:
-            return
+        if not self._counted or (self._streaming and not self._upgraded):
+            return  # turned away; or the reader of a stream, who has nothing more to say
         if not self._upgraded:
             # Bytes of a body count as the next head, so a body that drips has the same deadline.
             seen = self._tail + data
@@ -89,6 +96,22 @@ class Guard(asyncio.Protocol):
         self._upgraded = True
         self._cancel_head()
 
+    def streaming(self, lost: Callable[[], None]) -> None:
+        """From here on this is a stream: its place is free for requests, as streams have a limit of their own.
+
+        What the kernel keeps for a reader that stalls is made small; a peer that is gone without a word is noticed.
+        """
+        if self._streaming or self._transport is None:
+            return
+        self._streaming, self._lost = True, lost
+        self._gate.open -= 1
+        self._cancel_head()
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _STREAM_BUFFER)
+            if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family in (socket.AF_INET, socket.AF_INET6):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_MILLISECONDS)
+
     def eof_received(self) -> bool | None:
         """Forwarded."""
         return self._inner.eof_received() if self._counted else None
@@ -98,8 +121,10 @@ class Guard(asyncio.Protocol):
         self._cancel_head()
         self.resume_writing()
         if self._counted:
-            self._gate.open -= 1
+            self._gate.open -= not self._streaming
             self._inner.connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     def pause_writing(self) -> None:
         """The reader stalls: from now on it has a deadline."""
@@ -134,6 +159,15 @@ def upgraded(request: web.Request) -> None:
     protocol = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(protocol, Guard):
         protocol.upgraded()
+
+
+def streaming(request: web.Request, lost: Callable[[], None]) -> None:
+    """A handler makes a stream of its connection, one that may stay open for hours. `lost` is called at its end."""
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(protocol, Guard):
+        protocol.streaming(lost)
+    else:
+        lost()  # the client is gone already
 
 
 async def listen(

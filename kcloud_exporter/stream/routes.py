@@ -1,0 +1,19 @@
+"""Routes: the streams, to be handed to the web server."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aiohttp import web
+
+from kcloud_exporter.stream.hub import Hub
+from kcloud_exporter.stream.sse import power_events
+from kcloud_exporter.stream.websocket import conversation
+
+
+def routes(hub: Hub) -> list[web.RouteDef]:
+    """Everything that this room answers."""
+    return [
+        web.get("/api/v1/monitoring/events/power", partial(power_events, hub)),
+        web.get("/api/v1/monitoring/stream/power", partial(conversation, hub, "power"), allow_head=False),
+    ]
