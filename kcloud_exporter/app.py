@@ -79,11 +79,7 @@ async def running(
                 auth=auth,
                 observe=runtime.telemetry.request,
             ),
-<<<<<<< HEAD
-            explain_routes(runtime.explain),
-=======
-            stream_routes(hub),
->>>>>>> a1ed14a (Streams: power over SSE and WebSocket, made once for all readers, resumed by id, with thresholds that ring once)
+            [*explain_routes(runtime.explain), *stream_routes(hub)],
         )
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)

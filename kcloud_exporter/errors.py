@@ -100,6 +100,9 @@ class SelectorError(KcloudError):
 
     def __init__(self, message: str, *, absent: bool = False) -> None:
         self.absent = absent
+        super().__init__(message)
+
+
 class StreamError(KcloudError):
     """A stream that cannot be had: the HTTP status that says so, and the parameter at fault (empty when none is)."""
 
