@@ -192,6 +192,14 @@ POD_ENERGY = Family(
     ("cluster", "node", "namespace", "pod", "component"),
     "pod",
 )
+WORK_UNITS = Family(
+    "kcloud_work_units_total",
+    "counter",
+    "Work that one pod has done since it was first seen, by unit. Source: the counters that work_units names in the "
+    "configuration, for example vllm:generation_tokens_total.",
+    ("cluster", "namespace", "pod", "unit"),
+    "pod",
+)
 
 NAMESPACE_POWER = Family(
     "kcloud_namespace_power_watts",
@@ -219,6 +227,14 @@ NAMESPACE_COST = Family(
     "counter",
     "Price of a namespace's energy, each moment at the tariff that its site had then.",
     ("cluster", "namespace", "currency"),
+    "namespace",
+)
+NAMESPACE_ENERGY_PER_WORK = Family(
+    "kcloud_namespace_energy_per_work_joules",
+    "gauge",
+    "Energy of all pods of one namespace per unit of work that they did, over the last 5 minutes. Absent when no work "
+    "was done, and while the energy of a pod that works is unknown.",
+    ("cluster", "namespace", "unit"),
     "namespace",
 )
 

@@ -174,6 +174,37 @@ class Entities:
         return row
 
 
+class WorkTable:
+    """What the counters of work stand for. Rows never move; an engine makes one and keeps it.
+
+    series   one counter as one source shows it
+    view     all series by which one teller (a job of a source) knows one thing
+    thing    what one meter counts of one pod; several tellers may know it, and it counts once
+    job      (namespace, pod, unit): what is shown
+    """
+
+    def __init__(self) -> None:
+        self.jobs: Interned[tuple[str, str, str]] = Interned()
+        self.things: Interned[tuple[int, int, str]] = Interned()
+        self.thing_job, self.thing_scale = Grow(np.int32), Grow(np.float64)
+        self.views: Interned[tuple[int, int]] = Interned()
+        self.view_thing = Grow(np.int32)
+        self.series: Interned[tuple[str, str, str]] = Interned()
+        self.series_view = Grow(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One cycle's samples of the counters of work: `value` (NaN = not there) and `time` over the series of `table`.
+
+    Values are as the source prints them; times are its own where it tells them, else ours.
+    """
+
+    table: WorkTable
+    value: Floats
+    time: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """One cycle of one cluster: per quantity one `Evaluated` over its entities, and who holds what.
@@ -189,3 +220,4 @@ class Readings:
     partition_live: Mask
     node_inventory: Mask
     has_inventory: bool
+    work: Work | None = None

@@ -22,7 +22,7 @@ from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConf
 from kcloud_exporter.errors import ConfigError, KcloudError
 from kcloud_exporter.explain.tree import as_data
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.pipeline import Pipeline, facility_meters
+from kcloud_exporter.pipeline import Pipeline, facility_meters, work_meters
 from kcloud_exporter.snapshot import SnapshotStore
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.sources.exporter import ExporterSource
@@ -51,11 +51,13 @@ def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
     sources: list[Source] = []
     for cluster in config.clusters:
         facility = sorted(facility_meters(config, cluster.name))
+        work = sorted({meter.metric for meter in work_meters(config, cluster.name)})
         for entry in cluster.sources:
             if entry.prometheus is not None:
-                sources.append(_prometheus(config, cluster.name, entry.prometheus, vendors, facility, limits))
+                sources.append(_prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits))
             elif entry.exporter is not None:
-                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, facility, limits))
+                more = [*facility, *work]
+                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits))
     return sources
 
 
@@ -65,9 +67,10 @@ def _prometheus(
     entry: PrometheusConfig,
     vendors: VendorIndex,
     facility: list[str],
+    work: list[str],
     limits: ParseLimits,
 ) -> Source:
-    counters = vendors.counters()
+    counters = vendors.counters() | set(work)
     gauges = [name for name in vendors.names() if name not in counters] + facility
     return PrometheusSource(
         cluster=cluster,
@@ -85,9 +88,9 @@ def _prometheus(
 
 
 def _exporter(
-    config: Config, cluster: str, entry: ExporterConfig, vendors: VendorIndex, facility: list[str], limits: ParseLimits
+    config: Config, cluster: str, entry: ExporterConfig, vendors: VendorIndex, more: list[str], limits: ParseLimits
 ) -> Source:
-    wanted = frozenset([*vendors.names(entry.vendor), *facility])
+    wanted = frozenset([*vendors.names(entry.vendor), *more])
     return ExporterSource(
         cluster=cluster,
         vendor=entry.vendor,
@@ -114,9 +117,15 @@ def vendors_of(config: Config) -> VendorIndex:
 
 
 def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
-    """What only the vendor tables can tell of a configuration: names of tables that do not exist."""
+    """What only the vendor tables can tell of a configuration: tables that do not exist, series that mean power."""
     known = [*vendors.tables, "generic"]
-    return [
+    taken = [
+        f"work_units.{n}.metric: {counter.metric!r} is what the vendor table {ranked.table.vendor} reads as "
+        f"{ranked.rule.to}; name a counter of work"
+        for n, counter in enumerate(config.work_units)
+        for ranked in vendors.rules(counter.metric)[:1]
+    ]
+    return taken + [
         f"clusters.{c}.sources.{s}.exporter.vendor: {source.exporter.vendor!r} is no vendor table; "
         f"known: {', '.join(known)}"
         for c, cluster in enumerate(config.clusters)

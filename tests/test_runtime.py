@@ -27,8 +27,8 @@ async def fleet() -> AsyncIterator[Fleet]:
 class Running:
     """A runtime whose configuration can be changed under it, ticking by hand."""
 
-    def __init__(self, fleet: Fleet, storage: Path | None = None) -> None:
-        self.data: dict[str, Any] = fleet.kcloud_config("exporter", interval="1s")
+    def __init__(self, fleet: Fleet, storage: Path | None = None, interval: str = "1s") -> None:
+        self.data: dict[str, Any] = fleet.kcloud_config("exporter", interval=interval)
         self.runtime = Runtime(self.config(), self.config, storage)
 
     def config(self) -> Config:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from kcloud_exporter.config.endpoints import exporter_names, host_port
 from kcloud_exporter.config.environment import names_a_variable
 from kcloud_exporter.config.messages import Problem
-from kcloud_exporter.config.schema import ClusterConfig, SiteConfig, SourceConfig
+from kcloud_exporter.config.schema import ClusterConfig, SiteConfig, SourceConfig, WorkUnit
 
 KNOWN_DEFAULTS: Final = frozenset(
     {"changeme", "change-me", "admin", "password", "secret", "change-this-secret-key", "your-secret-key"}
@@ -156,3 +156,39 @@ def check_sites(sites: Mapping[int, SiteConfig], clusters: Sequence[str]) -> lis
             if first != n:
                 problems.append((f"sites.{at}.facility_power.{n}", f"the same meter as facility_power.{first}"))
     return problems
+
+
+def check_work(work: Mapping[int, WorkUnit], sites: Mapping[int, SiteConfig], clusters: Sequence[str]) -> list[Problem]:
+    """Clusters that must exist, and series that must not be counted twice or mean two things."""
+    problems: list[Problem] = []
+    meters = {
+        (meter.cluster, meter.metric): f"sites.{at}.facility_power.{n}"
+        for at, site in sites.items()
+        for n, meter in enumerate(site.facility_power)
+    }
+    for at, counter in work.items():
+        problems += [
+            (f"work_units.{at}.clusters", f"there is no cluster {name!r}; known: {', '.join(clusters)}")
+            for name in counter.clusters
+            if name not in clusters
+        ]
+        if len(set(counter.clusters)) < len(counter.clusters):
+            problems.append((f"work_units.{at}.clusters", "a cluster stands twice"))
+        for (cluster, metric), place in meters.items():
+            if metric == counter.metric and (not counter.clusters or cluster in counter.clusters):
+                problems.append((f"work_units.{at}.metric", f"{metric!r} is read as watts by {place}"))
+        for n, other in work.items():
+            if n < at and _both_count(counter, other):
+                same = "the same counter as" if counter.labels == other.labels else "counts series again that belong to"
+                problems.append((f"work_units.{at}", f"{same} work_units.{n}; every series counts once per unit"))
+                break
+    return problems
+
+
+def _both_count(one: WorkUnit, other: WorkUnit) -> bool:
+    """Whether there can be a series of which both take the same unit."""
+    if (one.unit, one.metric) != (other.unit, other.metric):
+        return False
+    if one.clusters and other.clusters and not set(one.clusters) & set(other.clusters):
+        return False
+    return all(one.labels[name] == other.labels[name] for name in one.labels.keys() & other.labels.keys())

@@ -11,11 +11,18 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kcloud_exporter.config.checks import KNOWN_DEFAULTS, check_clusters, check_sites, literal_secrets, resolve_files
+from kcloud_exporter.config.checks import (
+    KNOWN_DEFAULTS,
+    check_clusters,
+    check_sites,
+    check_work,
+    literal_secrets,
+    resolve_files,
+)
 from kcloud_exporter.config.environment import from_environment, substituted
 from kcloud_exporter.config.messages import Problem, all_told, unknown_keys
 from kcloud_exporter.config.reading import read_config
-from kcloud_exporter.config.schema import ClusterConfig, Config, SiteConfig
+from kcloud_exporter.config.schema import ClusterConfig, Config, SiteConfig, WorkUnit
 from kcloud_exporter.errors import ConfigError
 
 __all__ = ["KNOWN_DEFAULTS", "json_schema", "load_config", "parse_config"]
@@ -50,7 +57,9 @@ def _checked(data: dict[str, Any], folder: Path, problems: list[Problem]) -> Con
     files = resolve_files(data, folder)
     config, told, data = _validated(data)
     clusters, sites = _sound(ClusterConfig, data.get("clusters")), _sound(SiteConfig, data.get("sites"))
-    problems = [*problems, *told, *files, *check_clusters(clusters), *check_sites(sites, _names(data.get("clusters")))]
+    work, names = _sound(WorkUnit, data.get("work_units")), _names(data.get("clusters"))
+    checked = [*check_clusters(clusters), *check_sites(sites, names), *check_work(work, sites, names)]
+    problems = [*problems, *told, *files, *checked]
     if config is None or problems:
         # One cause is told once: a variable that is not set is no empty URL as well.
         once: dict[str, str] = {}

@@ -318,6 +318,20 @@ class LedgerConfig(Strict):
     )
 
 
+class WorkUnit(Strict):
+    """One counter of work, such as generated tokens: a series of the clusters' sources, and whose work it is."""
+
+    unit: Name = Field(description="Value of the label unit; counters of one unit are added up.")
+    metric: MetricName
+    clusters: tuple[str, ...] = Field((), description="Clusters whose sources have it; default all.")
+    labels: dict[LabelName, str] = Field({}, description="Label equalities that a series must fulfil.")
+    scale: float = Field(1.0, gt=0)
+    namespace: tuple[LabelName, ...] = Field(
+        ("exported_namespace", "namespace"), min_length=1, description="Labels to look at; the first non-empty counts."
+    )
+    pod: tuple[LabelName, ...] = Field(("exported_pod", "pod"), min_length=1)
+
+
 class LimitsConfig(Strict):
     """How much one answer may contain."""
 
@@ -354,6 +368,7 @@ class Config(Strict):
     global_: GlobalConfig = Field(default=GlobalConfig(), alias="global")
     clusters: tuple[ClusterConfig, ...] = Field(min_length=1)
     sites: tuple[SiteConfig, ...] = ()
+    work_units: tuple[WorkUnit, ...] = ()
     ledger: LedgerConfig = LedgerConfig()
     limits: LimitsConfig = LimitsConfig()
     storage: StorageConfig = StorageConfig()

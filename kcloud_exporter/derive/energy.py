@@ -16,6 +16,7 @@ import numpy as np
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import Family
+from kcloud_exporter.derive.work import WorkBook
 from kcloud_exporter.model import Floats, Keys, Mask, Rows, Table
 
 LEVELS: Final[Mapping[Family, Family]] = {
@@ -109,11 +110,14 @@ class Totals:
 
 
 class EnergyBook:
-    """All energy counters of one cluster: energy family → totals, and the time that was not integrated."""
+    """All counters of one cluster: family → totals, the time that was not integrated, and the marks of work."""
 
-    def __init__(self, totals: Mapping[str, Totals] | None = None, gap_seconds: float = 0.0) -> None:
+    def __init__(
+        self, totals: Mapping[str, Totals] | None = None, gap_seconds: float = 0.0, work: WorkBook | None = None
+    ) -> None:
         self.totals: dict[str, Totals] = dict(totals or {})
         self.gap_seconds = gap_seconds
+        self.work = work or WorkBook()
 
     def integrate(
         self, power: Mapping[str, Table], shown: Mapping[str, Table], span: Interval, now: float
@@ -133,18 +137,31 @@ class EnergyBook:
             tables[energy.name] = totals.table(shown[family.name])
         return tables
 
+    def add_work(self, units: Table, now: float) -> Table:
+        """Add the units of one cycle, and return the counters of those whose work is seen now."""
+        totals = self.totals.setdefault(catalogue.WORK_UNITS.name, Totals())
+        totals.add(units, 1.0, now)
+        return totals.table(units)
+
     def forget_ended_pods(self, now: float, keep_seconds: float, most: int) -> None:
         """Bound the memory of pods that have ended: none older than `keep_seconds`, the newest `most` of them.
 
         Their energy stays in their namespace and their cluster, which count for themselves.
         """
-        pods = self.totals.get(catalogue.POD_ENERGY.name)
-        if pods is None or not len(pods.keys):
-            return
-        age = now - pods.last_added
-        ended = age > 0
-        ages = np.sort(age[ended])
-        oldest = ages[most - 1] if len(ages) > most else np.inf
-        dead = ended & ((age > keep_seconds) | (age > oldest))
-        if dead.any():
-            self.totals[catalogue.POD_ENERGY.name] = pods.without(dead)
+        for family in _OF_PODS:
+            totals = self.totals.get(family.name)
+            if totals is not None and len(totals.keys):
+                self.totals[family.name] = _without_ended(totals, now, keep_seconds, most)
+        self.work.forget()
+
+
+_OF_PODS: Final = (catalogue.POD_ENERGY, catalogue.WORK_UNITS)
+
+
+def _without_ended(totals: Totals, now: float, keep_seconds: float, most: int) -> Totals:
+    age = now - totals.last_added
+    ended = age > 0
+    ages = np.sort(age[ended])
+    oldest = ages[most - 1] if len(ages) > most else np.inf
+    dead = ended & ((age > keep_seconds) | (age > oldest))
+    return totals.without(dead) if dead.any() else totals

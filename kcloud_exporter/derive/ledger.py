@@ -59,6 +59,7 @@ class Ledger:
     node_partial: Mask  # N
     node_lost: Mask  # N: known, but without any reading
     scaled_down: int
+    node_lacking: Mask  # N: something that was read before is not there now
 
     @property
     def completeness(self) -> float:
@@ -96,7 +97,8 @@ def balance(inputs: Inputs, *, idle: Policy = "unattributed", overhead: Policy =
         pod_power, rest = attribution.spread_idle(pod_power, rest, inputs.pod_node)
     if overhead == "proportional":
         pod_power, rest = attribution.spread_overhead(pod_power, rest, inputs.pod_node, own)
-    measured_mask, partial, lost = _states(inputs, node_power, borrowed)
+    lacking = _lacking(inputs)
+    measured_mask, partial, lost = _states(inputs, node_power, lacking | borrowed)
     return Ledger(
         node_power=node_power,
         node_wall=inputs.wall,
@@ -110,6 +112,7 @@ def balance(inputs: Inputs, *, idle: Policy = "unattributed", overhead: Policy =
         node_partial=partial,
         node_lost=lost,
         scaled_down=scaled_down,
+        node_lacking=lacking,
     )
 
 
@@ -159,15 +162,18 @@ def sum_by(power: Floats, groups: Rows, count: int) -> Floats:
     return out
 
 
-def _states(inputs: Inputs, node_power: Floats, borrowed: Mask) -> tuple[Mask, Mask, Mask]:
+def _lacking(inputs: Inputs) -> Mask:
+    """N masks: a meter or a device of the node that was there before is missing now."""
+    device_missing = np.bincount(inputs.device_node[inputs.device_missing], minlength=len(inputs.wall)) > 0
+    return inputs.node_missing | device_missing
+
+
+def _states(inputs: Inputs, node_power: Floats, lacking: Mask) -> tuple[Mask, Mask, Mask]:
     """Each known node is measured, partial or lost.
 
     Measured: its whole server or its CPU is metered, and nothing that was there before is missing now.
     """
-    nodes = len(inputs.wall)
     any_power = ~np.isnan(node_power).all(axis=1)
-    device_missing = np.bincount(inputs.device_node[inputs.device_missing], minlength=nodes) > 0
-    lacking = inputs.node_missing | device_missing | borrowed
     metered = ~np.isnan(inputs.wall) | ~np.isnan(inputs.cpu)
     measured = any_power & metered & ~lacking
     partial = any_power & ~measured

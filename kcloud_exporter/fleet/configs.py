@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from kcloud_exporter.fleet.kube_state import own_pod
+from kcloud_exporter.fleet.vllm import UNITS
 from kcloud_exporter.fleet.world import PDU_WATTS, Cluster, World
 from kcloud_exporter.units import parse_duration
 
@@ -57,7 +58,7 @@ def kcloud_config(
                 "site": cluster.site,
                 "labels": {"region": _REGIONS.get(cluster.site, "kr-1")},
                 "sources": (
-                    _direct(cluster, exporters)
+                    _direct(world, cluster, exporters)
                     if method == "exporter"
                     else [{"prometheus": {"url": _url(cluster, prometheus_urls), "method": method}}]
                 ),
@@ -81,15 +82,27 @@ def kcloud_config(
             }
             for site in world.sites
         ],
+        "work_units": [{"unit": unit, "metric": metric} for unit, metric in UNITS.items()],
     }
 
 
-def _direct(cluster: Cluster, exporters: Sequence[ExporterEndpoint]) -> list[dict[str, Any]]:
+def _direct(world: World, cluster: Cluster, exporters: Sequence[ExporterEndpoint]) -> list[dict[str, Any]]:
     by_vendor: dict[str, list[str]] = {}
+    servers = []
     for each in exporters:
-        if each.cluster == cluster.name:
+        if each.cluster != cluster.name:
+            continue
+        if each.vendor == "vllm":  # a pod of its own each, which only the target's labels can tell
+            servers.append({"vendor": "generic", "targets": [each.url], "labels": _labels(world, each)})
+        else:
             by_vendor.setdefault("generic" if each.vendor == "pdu" else each.vendor, []).append(each.url)
-    return [{"exporter": {"vendor": vendor, "targets": urls}} for vendor, urls in by_vendor.items()]
+    exporters_of = [{"vendor": vendor, "targets": urls} for vendor, urls in by_vendor.items()]
+    return [{"exporter": exporter} for exporter in [*exporters_of, *servers]]
+
+
+def _labels(world: World, endpoint: ExporterEndpoint) -> dict[str, str]:
+    server = world.server(endpoint.cluster, endpoint.node)
+    return {"namespace": server.namespace, "pod": server.name, "container": server.container}
 
 
 def _url(cluster: Cluster, urls: Mapping[str, str] | None) -> str:
@@ -98,12 +111,15 @@ def _url(cluster: Cluster, urls: Mapping[str, str] | None) -> str:
     return urls[cluster.name]
 
 
-def prometheus_config(exporters: Sequence[ExporterEndpoint], cluster: str, scrape_interval: str) -> dict[str, Any]:
+def prometheus_config(
+    world: World, exporters: Sequence[ExporterEndpoint], cluster: str, scrape_interval: str
+) -> dict[str, Any]:
     """A `prometheus.yml` (as a dict) that scrapes one cluster's exporters, one job per vendor.
 
     The accelerator exporters carry the target labels that Kubernetes service discovery would give them: their
     own pod. With `honor_labels: false` the pod that holds a device is then stored as `exported_pod`, and an
-    idle device appears to belong to the exporter, exactly as in a real cluster.
+    idle device appears to belong to the exporter, exactly as in a real cluster. A model server's target labels
+    name the pod that serves.
     """
     jobs: dict[str, list[dict[str, Any]]] = {}
     for each in exporters:
@@ -113,6 +129,8 @@ def prometheus_config(exporters: Sequence[ExporterEndpoint], cluster: str, scrap
         own = own_pod(each.cluster, each.node, each.vendor)
         if own:
             target["labels"] = dict(zip(("namespace", "pod", "container"), own, strict=True))
+        if each.vendor == "vllm":
+            target["labels"] = _labels(world, each)
         jobs.setdefault(each.vendor, []).append(target)
     return {
         "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},

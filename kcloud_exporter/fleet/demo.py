@@ -62,6 +62,11 @@ def _replica(draft: Draft, cluster: str, name: str, namespace: str, cpu_watts: i
     return pod(draft, cluster, full_name, namespace, cpu_watts=cpu_watts, container=container)
 
 
+def _server(draft: Draft, cluster: str, name: str, container: str, cpu_watts: int, tokens: int, model: str) -> Pod:
+    """A pod that serves a model, up to `tokens` generated per second."""
+    return pod(draft, cluster, name, "serving", container=container, cpu_watts=cpu_watts, tokens=tokens, model=model)
+
+
 def _seoul_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
     at = "seoul-a"
     control = (
@@ -70,7 +75,8 @@ def _seoul_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
         pod(draft, at, "prometheus-k8s-0", "monitoring", container="prometheus", cpu_watts=18),
     )
     pretrain = pod(draft, at, "llama-pretrain-0", "ml-team", container="trainer", cpu_watts=60, profile="training")
-    chat = _replica(draft, at, "vllm-chat-7d9f8c6b5", "serving", 35, "vllm")
+    chat_name = f"vllm-chat-7d9f8c6b5-{short_id(at + 'vllm-chat-7d9f8c6b5')}"
+    chat = _server(draft, at, chat_name, "vllm", 35, 2400, "meta-llama/Llama-3.1-8B-Instruct")
     loader = _replica(draft, at, "dataset-loader-5f7d", "ml-team", 42, "loader")
     tune = pod(draft, at, "llama-ft-0", "ml-team", container="trainer", cpu_watts=48, profile="training")
     books = tuple(pod(draft, at, f"notebook-{who}-0", "research", container="jupyter", cpu_watts=12) for who in "abcd")
@@ -121,8 +127,8 @@ def _seoul_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
 
 def _seoul_b(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
     at = "seoul-b"
-    llm = tuple(pod(draft, at, f"furiosa-llm-{n}", "serving", container="llm", cpu_watts=24) for n in range(4))
-    rank = tuple(pod(draft, at, f"vllm-rbln-{n}", "serving", container="vllm", cpu_watts=19) for n in range(3))
+    llm = tuple(_server(draft, at, f"furiosa-llm-{n}", "llm", 24, 900, "furiosa-ai/Llama-3.1-8B") for n in range(4))
+    rank = tuple(_server(draft, at, f"vllm-rbln-{n}", "vllm", 19, 700, "rbln/Qwen2.5-7B") for n in range(3))
     search = pod(draft, at, "search-encoder-0", "search", container="encoder", cpu_watts=15)
     batch = _replica(draft, at, "log-digest-7b6d", "data-platform", 30, "digest")
     return (
@@ -168,8 +174,8 @@ def _busan_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
     render = _replica(draft, at, "render-farm-6f5c", "media", 33, "blender")
     speech = _replica(draft, at, "whisper-79db", "serving", 21, "whisper")
     train = pod(draft, at, "speech-train-0", "ml-team", container="trainer", cpu_watts=40, profile="training")
-    chat = pod(draft, at, "furiosa-chat-0", "serving", container="llm", cpu_watts=20)
-    translate = pod(draft, at, "furiosa-translate-0", "serving", container="llm", cpu_watts=20)
+    chat = _server(draft, at, "furiosa-chat-0", "llm", 20, 800, "furiosa-ai/Llama-3.1-8B")
+    translate = _server(draft, at, "furiosa-translate-0", "llm", 20, 850, "furiosa-ai/EXAONE-3.5-7.8B")
     return (
         node(
             draft, at, "gpu-1", next(numbers),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcloud_exporter.fleet.signals import Clock, Ints, Profile, Signal, load, scaled, total
+from kcloud_exporter.fleet.signals import FULL_LOAD, Clock, Ints, Profile, Signal, load, scaled, total
 from kcloud_exporter.fleet.world import (
     PDU_WATTS,
     Accelerator,
@@ -92,14 +92,20 @@ def pod(
     container: str = "main",
     cpu_watts: int = 20,
     profile: Profile = "service",
+    tokens: int = 0,
+    model: str = "",
 ) -> Pod:
-    """A pod that causes about `cpu_watts` of package power when it is fully busy, and a fifth of it in dram."""
+    """A pod that causes about `cpu_watts` of package power when it is fully busy, and a fifth of it in dram.
+
+    A model server generates up to `tokens` per second.
+    """
     key = f"{cluster}/{namespace}/{name}"
     rng = draft.rng(key)
     busy = load(draft.clock, rng, profile)
     cpu = scaled(busy, 300, cpu_watts * 1000, rng, jitter=50)
     memory = scaled(busy, 90, cpu_watts * 200, rng, jitter=20)
-    return Pod(namespace, name, container, draft.uuid(key), cpu, memory)
+    made = busy.part(tokens, FULL_LOAD) if tokens else None
+    return Pod(namespace, name, container, draft.uuid(key), cpu, memory, made, model)
 
 
 def accelerator(

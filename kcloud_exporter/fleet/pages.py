@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Final, TypeAlias
 
 from kcloud_exporter.fleet.dcgm import render_dcgm
@@ -15,6 +16,7 @@ from kcloud_exporter.fleet.kube_state import render_kube_state_metrics
 from kcloud_exporter.fleet.node_exporter import render_node_exporter
 from kcloud_exporter.fleet.pdu import render_pdu
 from kcloud_exporter.fleet.rebellions import render_rebellions
+from kcloud_exporter.fleet.vllm import render_vllm
 from kcloud_exporter.fleet.world import World
 
 Renderer: TypeAlias = Callable[[World, str, str, float], str]
@@ -29,6 +31,7 @@ RENDERERS: Final[Mapping[str, Renderer]] = {
     "node_exporter": render_node_exporter,
     "pdu": render_pdu,
     "rebellions": render_rebellions,
+    "vllm": render_vllm,
 }
 PORTS: Final[Mapping[str, int]] = {  # where each listens by default
     "dcgm": 9400,
@@ -40,12 +43,13 @@ PORTS: Final[Mapping[str, int]] = {  # where each listens by default
     "node_exporter": 9100,
     "pdu": 9116,
     "rebellions": 9090,
+    "vllm": 8000,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One exporter of a world and the loopback address it lives at."""
+    """One exporter of a world and the loopback address it lives at. `node` is the PDU's name, or the server's pod."""
 
     cluster: str
     node: str
@@ -55,14 +59,23 @@ class Place:
 
 def places(world: World) -> Iterator[Place]:
     """Every exporter, in the order of the world. An IPMI exporter stands for its BMC, with the BMC's address."""
+    numbers = count()
     for cluster in world.clusters:
         for node in cluster.nodes:
             for vendor in node.exporters:
                 address = node.bmc_address if vendor == "ipmi" else node.address
                 yield Place(cluster.name, node.name, vendor, address)
+            for pod in node.servers:
+                yield Place(cluster.name, pod.name, "vllm", _of_pod(node.address, next(numbers)))
         for site in world.sites:
             if site.pdu_cluster == cluster.name:
                 yield Place(cluster.name, site.pdu_name, "pdu", site.pdu_address)
+
+
+def _of_pod(node_address: str, number: int) -> str:
+    """The loopback address of the fleet's n-th model server, between those of the nodes and those of the BMCs."""
+    high, low = divmod(number, 250)
+    return f"127.{node_address.split('.')[1]}.{high + 112}.{low + 1}"
 
 
 def render(world: World, place: Place, at: float) -> str:

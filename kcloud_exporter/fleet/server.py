@@ -119,7 +119,7 @@ class Fleet:
 
     def prometheus_config(self, cluster: str, scrape_interval: str = "1s") -> dict[str, Any]:
         """The `prometheus.yml` of one cluster's Prometheus, as a dict."""
-        return configs.prometheus_config(self.exporters, cluster, scrape_interval)
+        return configs.prometheus_config(self.world, self.exporters, cluster, scrape_interval)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         board = self._board

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from kcloud_exporter.fleet.vllm import done
 from kcloud_exporter.fleet.world import PDU_WATTS, Accelerator, Cluster, Node, Pod, Site, World
 
 Power = dict[str, float]
@@ -39,6 +40,11 @@ def _cluster(cluster: Cluster, at: float) -> dict[str, Any]:
         },
         "pods": pods,
         "namespaces": {name: _sum(powers) for name, powers in sorted(namespaces.items())},
+        "work_units": [
+            {"namespace": pod.namespace, "pod": pod.name, "units": done(pod, at)}
+            for node in cluster.nodes
+            for pod in node.servers
+        ],
     }
 
 

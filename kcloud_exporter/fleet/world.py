@@ -21,7 +21,10 @@ PDU_WATTS: Final = 10  # a rack PDU counts hundredths of a kilowatt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pod:
-    """One running pod; `cpu` and `memory` are the active package and dram power it causes (mW)."""
+    """One running pod; `cpu` and `memory` are the active package and dram power it causes (mW).
+
+    `tokens` are those that it generates per second, for a model server; `model` is what it serves.
+    """
 
     namespace: str
     name: str
@@ -29,6 +32,8 @@ class Pod:
     uid: str
     cpu: Signal
     memory: Signal
+    tokens: Signal | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +127,11 @@ class Node:
         """What this server counts as IT load: the wall, or what is measured when nobody measures the wall."""
         return highest(self.wall, self.measured) if self.wall else self.measured
 
+    @property
+    def servers(self) -> tuple[Pod, ...]:
+        """The pods that serve a model and print how many tokens they have made."""
+        return tuple(pod for pod in self.pods if pod.tokens)
+
     def own(self, vendor: Maker) -> tuple[Accelerator, ...]:
         """The devices of one maker."""
         return tuple(device for device in self.accelerators if device.vendor == vendor)
@@ -169,6 +179,14 @@ class World:
             if node.name == name:
                 return node
         raise KeyError(f"{cluster}/{name}")
+
+    def server(self, cluster: str, pod: str) -> Pod:
+        """The model server of that name in that cluster. Raises KeyError."""
+        for node in self.cluster(cluster).nodes:
+            for each in node.servers:
+                if each.name == pod:
+                    return each
+        raise KeyError(f"{cluster}/{pod}")
 
     def site(self, pdu_name: str) -> Site:
         """The site whose PDU has that name. Raises KeyError."""

@@ -20,6 +20,7 @@ from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.compiler import Compiler
 from kcloud_exporter.normalise.identity import NodeNames
 from kcloud_exporter.normalise.state import TableState
+from kcloud_exporter.normalise.work import WorkCounters, WorkMeter
 from kcloud_exporter.readings import NEVER, Entities, Evaluated, Grow, Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.quantities import QUANTITIES
@@ -39,7 +40,9 @@ class ClusterEngine:
         meters: Sequence[str],
         max_staleness: float,
         forget_after: float,
+        work: Sequence[WorkMeter] = (),
     ) -> None:
+        self._work = WorkCounters(work)
         self._vendors, self._aliases, self._pattern, self._meters = vendors, aliases, pattern, tuple(meters)
         self._max_staleness, self._forget_after = max_staleness, forget_after
         self.beyond_limit = 0
@@ -67,6 +70,7 @@ class ClusterEngine:
         for scrape in scrapes:
             by_table.setdefault(id(scrape.table), []).append(scrape)
         rejections: Rejections = Counter()
+        self._work.begin()
         states = [self._state(group[0].table) for group in by_table.values()]
         self._compile(states)
         if self._compiler.outdated:
@@ -80,6 +84,7 @@ class ClusterEngine:
 
         The successor shares the label objects of the series that live on, which is how their state is found.
         """
+        self._work.retire(table, successor)
         state = self._tables.pop(id(table), None)
         if state is not None:
             self._retired.append(state)
@@ -176,6 +181,7 @@ class ClusterEngine:
         self._target_seen.view[target[target >= 0]] = now
         for binding in state.bindings.values():
             rejected.extend(binding.apply(dense, now))
+        rejected.extend(self._work.take(state.table, dense, row_source, sources))
         for (source, reason), n in count_by_source(rejected, row_source).items():
             rejections[(sources[source], reason)] += n
         if len(state.holder_rows):
@@ -248,6 +254,7 @@ class ClusterEngine:
             partition_live,
             self._node_listed.view == self._inventory_at,
             self._inventory_at > NEVER,
+            self._work.readings(),
         )
 
     def _beyond_limit(self, evaluated: dict[str, Evaluated]) -> None:

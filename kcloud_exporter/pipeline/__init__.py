@@ -22,7 +22,7 @@ from kcloud_exporter.derive.tables import small_table
 from kcloud_exporter.errors import SelectorError, StorageError
 from kcloud_exporter.explain.tree import Node
 from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, Table
-from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters
+from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters, work_meters
 from kcloud_exporter.pipeline.explanation import explain
 from kcloud_exporter.pipeline.sites import Sites
 from kcloud_exporter.sources.base import Source
@@ -31,7 +31,7 @@ from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import VendorIndex
 
-__all__ = ["COMPACT_EVERY", "Books", "ClusterPipeline", "Pipeline", "facility_meters"]
+__all__ = ["COMPACT_EVERY", "Books", "ClusterPipeline", "Pipeline", "facility_meters", "work_meters"]
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -190,7 +190,7 @@ class Pipeline:
             before = earlier.clusters.get(name)
             if before is None or before.cluster != cluster.cluster:
                 continue
-            if facility_meters(self.config, name) != facility_meters(earlier.config, name):
+            if any(of(self.config, name) != of(earlier.config, name) for of in (facility_meters, work_meters)):
                 continue
             self.clusters[name] = before
             before.config = self.config

@@ -14,12 +14,14 @@ from kcloud_exporter.derive.cycle import close_books
 from kcloud_exporter.derive.energy import EnergyBook, Interval, interval
 from kcloud_exporter.derive.inputs import facility_watts
 from kcloud_exporter.derive.ledger import Ledger
+from kcloud_exporter.derive.per_work import EnergyPerWork
 from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
 from kcloud_exporter.explain.families import ClusterFamilies
 from kcloud_exporter.explain.ledger import LedgerTrees
 from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.normalise.work import WorkMeter
 from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
 
@@ -63,6 +65,8 @@ class ClusterPipeline:
         self.sources: dict[str, SourceState] = {}
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
+        meters = work_meters(config, cluster.name)
+        self._counts_work, self._per_work = bool(meters), EnergyPerWork()
         self._engine = ClusterEngine(
             vendors.with_facility(facility_meters(config, cluster.name)),
             aliases=dict(cluster.nodes.aliases),
@@ -70,6 +74,7 @@ class ClusterPipeline:
             meters=config.ledger.meters,
             max_staleness=config.global_.max_staleness,
             forget_after=config.global_.forget_after,
+            work=meters,
         )
 
     def retire(self, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
@@ -96,6 +101,7 @@ class ClusterPipeline:
         ledger, tables, namespace_watts = close_books(
             readings, self._tables, self.energy, span, now, idle=policy.idle, overhead=policy.overhead
         )
+        tables.update(self._work(readings, ledger, namespace_watts, span, now, monotonic))
         self._count_derived(ledger)
         tables[catalogue.ENERGY_GAP.name] = small_table([((self.cluster.name,), self.energy.gap_seconds)])
         tables.update(self.source_tables())
@@ -128,6 +134,19 @@ class ClusterPipeline:
             overhead=policy.overhead,
         )
         return ClusterFamilies(trees, self._readings)
+
+    def _work(
+        self, readings: Readings, ledger: Ledger, watts: Table, span: Interval, now: float, monotonic: float
+    ) -> dict[str, Table]:
+        """Units of work that were done, and the energy of one, where counters of work are configured."""
+        if readings.work is None or not self._counts_work:
+            return {}
+        units = self.energy.work.count(readings.work, self.cluster.name, monotonic, self.config.global_.max_staleness)
+        ratios = self._per_work.ratios(units, watts, readings, ledger, span, monotonic)
+        return {
+            catalogue.WORK_UNITS.name: self.energy.add_work(units, now),
+            catalogue.NAMESPACE_ENERGY_PER_WORK.name: small_table(list(ratios)),
+        }
 
     def _count_derived(self, ledger: Ledger) -> None:
         """What the books themselves had to reject is counted under the source name `ledger`."""
@@ -205,3 +224,19 @@ def facility_meters(config: Config, cluster: str) -> dict[str, list[tuple[dict[s
                     (dict(meter.labels), meter.scale, meter_key(site.name, number, meter.category))
                 )
     return found
+
+
+def work_meters(config: Config, cluster: str) -> tuple[WorkMeter, ...]:
+    """What is read from this cluster's sources as counters of work."""
+    return tuple(
+        WorkMeter(
+            unit=counter.unit,
+            metric=counter.metric,
+            labels=dict(counter.labels),
+            scale=counter.scale,
+            namespace=counter.namespace,
+            pod=counter.pod,
+        )
+        for counter in config.work_units
+        if not counter.clusters or cluster in counter.clusters
+    )

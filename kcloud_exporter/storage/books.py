@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
 from kcloud_exporter.derive.energy import EnergyBook, Totals
+from kcloud_exporter.derive.work import WorkBook
 from kcloud_exporter.storage.counters import CounterStore, Stored
 
 BACKUP_SECONDS: Final = 3600.0
 _GAP, _SEEN = "gap_seconds", "seen"
-_META = "cluster"
+_META, _MARKS = "cluster", "marks of work"
 
 
 class Counters:
@@ -33,11 +35,17 @@ class Counters:
             return known
         scope = f"cluster/{name}"
         meta = self._loaded.get((scope, _META))
-        gap = 0.0
+        gap = away = 0.0
         if meta is not None:
-            gap = meta.extra.get(_GAP, 0.0) + max(0.0, self._now - meta.extra.get(_SEEN, self._now))
-        book = self._books[name] = EnergyBook(self._totals(scope), gap)
+            away = max(0.0, self._now - meta.extra.get(_SEEN, self._now))
+            gap = meta.extra.get(_GAP, 0.0) + away
+        book = self._books[name] = EnergyBook(self._totals(scope), gap, self._work(scope, away))
         return book
+
+    def _work(self, scope: str, away: float) -> WorkBook:
+        stored = self._loaded.get((scope, _MARKS))
+        marks = zip(stored.keys, stored.values.tolist(), strict=True) if stored else ()
+        return WorkBook({key: mark for key, mark in marks if not math.isnan(mark)}, away)
 
     def site(self, name: str) -> dict[str, Totals]:
         """The counters of a site by family."""
@@ -49,7 +57,7 @@ class Counters:
         return {
             family: Totals(stored.keys, stored.values, self._now)
             for (of, family), stored in self._loaded.items()
-            if of == scope and family != _META
+            if of == scope and family not in (_META, _MARKS)
         }
 
     def save(self, clusters: Mapping[str, EnergyBook], sites: Mapping[str, Mapping[str, Totals]], now: float) -> None:
@@ -61,6 +69,7 @@ class Counters:
             scope = f"cluster/{name}"
             books[(scope, _META)] = Stored([], Totals().values, {_GAP: book.gap_seconds, _SEEN: now})
             books.update({(scope, family): Stored(t.keys, t.values) for family, t in book.totals.items()})
+            books[(scope, _MARKS)] = Stored(*book.work.marks())
         for name, families in sites.items():
             books.update({(f"site/{name}", family): Stored(t.keys, t.values) for family, t in families.items()})
         self._store.save(books)

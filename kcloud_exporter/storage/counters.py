@@ -60,14 +60,14 @@ class CounterStore:
         self._folder = folder
         self.recovered = ""
         self._lock = _lock(folder)
-        self._written: dict[tuple[str, str], int] = {}
+        self._written: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
         try:
             self._db, self._books = self._begin()
         except StorageError:
             self._lock.close()
             raise
         for key, stored in self._books.items():
-            self._written[key] = len(stored.keys)
+            self._written[key] = _end(stored)
 
     def _begin(self) -> tuple[sqlite3.Connection, dict[tuple[str, str], Stored]]:
         try:
@@ -83,7 +83,7 @@ class CounterStore:
     def save(self, books: Books) -> None:
         """Write one cycle durably. On return it is on disk; on StorageError nothing of it is.
 
-        Rows are append-only per (scope, family); fewer rows than before mean that the family was rewritten.
+        Rows are append-only per (scope, family), or some are taken out and the others keep their order.
         """
         try:
             with self._db:
@@ -92,11 +92,12 @@ class CounterStore:
                     self._save(scope, family, stored)
         except sqlite3.Error as exc:
             raise StorageError(f"{self._folder / _FILE}: {exc}") from exc
-        self._written.update({key: len(stored.keys) for key, stored in books.items()})
+        self._written.update({key: _end(stored) for key, stored in books.items()})
 
     def _save(self, scope: str, family: str, stored: Stored) -> None:
-        before = self._written.get((scope, family), 0)
-        if len(stored.keys) < before:
+        before, last = self._written.get((scope, family), (0, ()))
+        # Labels are unique and keep their order: where the last one stands still, none before it was taken out.
+        if before and stored.keys[before - 1 : before] != [last]:
             self._db.execute("DELETE FROM labels WHERE scope = ? AND family = ?", (scope, family))
             before = 0
         if len(stored.keys) > before:
@@ -162,6 +163,11 @@ class CounterStore:
 
 class DamageError(Exception):
     """A piece of the file is not what was written."""
+
+
+def _end(stored: Stored) -> tuple[int, tuple[str, ...]]:
+    """How many rows there are, and the last of them."""
+    return len(stored.keys), stored.keys[-1] if stored.keys else ()
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -13,6 +13,7 @@ from kcloud_exporter.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 SOURCE = {"prometheus": {"url": "http://p:9090"}}
+TOKENS = {"unit": "token", "metric": "vllm:generation_tokens_total"}
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -99,6 +100,21 @@ def test_equal_configurations_have_equal_hashes() -> None:
     assert one != other
 
 
+def test_counters_of_work_that_do_not_meet_may_share_a_unit_or_a_series() -> None:
+    clusters = [{"name": name, "sources": [SOURCE]} for name in ("a", "b")]
+    work = [
+        {**TOKENS, "clusters": ["a"]},
+        {**TOKENS, "clusters": ["b"]},
+        {**TOKENS, "unit": "output", "labels": {"model_name": "m"}},
+        {**TOKENS, "unit": "output", "labels": {"model_name": "n"}},
+        {**TOKENS, "metric": "sglang:generation_tokens_total"},
+    ]
+
+    found = parse_config(config(clusters=clusters, work_units=work), {}).work_units
+    assert len(found) == 5
+    assert found[0].namespace == ("exported_namespace", "namespace")
+
+
 def test_a_section_with_everything_commented_out_is_none() -> None:
     assert parse_config(config(sites=None, ledger=None), {}) == parse_config(config(), {})
 
@@ -136,6 +152,24 @@ def test_a_section_with_everything_commented_out_is_none() -> None:
             "sites.0.facility_power.0.cluster",
             "no cluster 'b'",
         ),
+        (config(work_units=[{**TOKENS, "clusters": ["b"]}]), "work_units.0.clusters", "no cluster 'b'; known: a"),
+        (config(work_units=[{**TOKENS, "clusters": ["a", "a"]}]), "work_units.0.clusters", "a cluster stands twice"),
+        (config(work_units=[TOKENS, {**TOKENS, "scale": 2}]), "work_units.1", "the same counter as work_units.0"),
+        (
+            config(work_units=[TOKENS, {**TOKENS, "labels": {"model_name": "m"}, "clusters": ["a"]}]),
+            "work_units.1",
+            "counts series again that belong to work_units.0",
+        ),
+        (
+            config(
+                work_units=[{**TOKENS, "metric": "m"}],
+                sites=[{"name": "s", "facility_power": [{"cluster": "a", "metric": "m", "category": "pue1"}]}],
+            ),
+            "work_units.0.metric",
+            "'m' is read as watts by sites.0.facility_power.0",
+        ),
+        (config(work_units=[{**TOKENS, "pod": []}]), "work_units.0.pod", "at least 1"),
+        (config(work_units=[{**TOKENS, "scale": 0}]), "work_units.0.scale", "greater than 0"),
         (config(sites=[{"name": "s", "static_pue": 0.9}]), "sites.0.static_pue", "greater than or equal to 1"),
         (config(history={"backend": "prometheus"}), "history", "url"),
         (config(clusters="a"), "clusters", "must be a list"),

@@ -26,7 +26,8 @@ async def test_direct_scrape_names_every_exporter_once(fleet: Fleet) -> None:
         for source in cluster["sources"]
         for url in source["exporter"]["targets"]
     }
-    assert found == {(e.cluster, e.vendor if e.vendor != "pdu" else "generic", e.url) for e in fleet.exporters}
+    without_table = ("pdu", "vllm")
+    assert found == {(e.cluster, "generic" if e.vendor in without_table else e.vendor, e.url) for e in fleet.exporters}
 
 
 async def test_a_bmc_address_is_an_alias_of_its_node(fleet: Fleet) -> None:
@@ -86,3 +87,23 @@ async def test_accelerator_exporters_carry_the_labels_of_their_own_pod(fleet: Fl
     assert len({labels["pod"] for labels in own}) == 3
     assert jobs["dcgm"]["honor_labels"] is False
     assert all("labels" not in group for group in jobs["ipmi"]["static_configs"])
+
+
+async def test_a_model_server_is_named_by_its_targets_labels(fleet: Fleet) -> None:
+    direct = fleet.kcloud_config()
+    named = {
+        (cluster["name"], source["exporter"]["labels"]["pod"], url)
+        for cluster in direct["clusters"]
+        for source in cluster["sources"]
+        if "labels" in source["exporter"]
+        for url in source["exporter"]["targets"]
+    }
+    assert named == {(e.cluster, e.node, e.url) for e in fleet.exporters if e.vendor == "vllm"}
+    assert {unit["metric"] for unit in direct["work_units"]} == {
+        "vllm:generation_tokens_total",
+        "vllm:prompt_tokens_total",
+    }
+    (job,) = [j for j in fleet.prometheus_config("seoul-b")["scrape_configs"] if j["job_name"] == "vllm"]
+    pods = [group["labels"]["pod"] for group in job["static_configs"]]
+    assert len(set(pods)) == len(pods) == 7
+    assert {group["labels"]["namespace"] for group in job["static_configs"]} == {"serving"}

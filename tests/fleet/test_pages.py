@@ -289,3 +289,29 @@ def test_a_large_page_has_ten_samples_per_device_and_only_its_values_change() ->
     assert [(n, x) for n, x, _ in found] == [(n, x) for n, x, _ in again]
     assert [v for _, _, v in found] != [v for _, _, v in again]
     assert sum("pod" not in x for n, x, _ in found if n == "DCGM_FI_DEV_POWER_USAGE") == 10
+
+
+class TestVllm:
+    """A model server: counters of tokens, and nothing that tells whose they are."""
+
+    def test_the_counter_is_the_integral_of_what_is_generated(self, world: World) -> None:
+        pod = world.node("seoul-b", "npu-1").pods[0]
+        assert pod.tokens is not None
+        for at in (START, AT, AT + 1000.0):
+            page = render(world, Place("seoul-b", pod.name, "vllm", ""), at)
+            ((_, labels, made),) = [s for s in samples(page) if s[0] == "vllm:generation_tokens_total"]
+            assert made == int(pod.tokens.integral(at))
+            assert labels == {"engine": "0", "model_name": "furiosa-ai/Llama-3.1-8B"}
+
+    def test_numbers_are_floats_with_an_exponent_from_a_million_on(self, world: World) -> None:
+        pod = world.node("seoul-b", "npu-1").pods[0]
+        place = Place("seoul-b", pod.name, "vllm", "")
+        assert render(world, place, START).splitlines()[-1].endswith(" 0.0")
+        assert render(world, place, START + 1_000_000).splitlines()[-1].endswith("e+08")
+
+    def test_the_truth_knows_the_same_counts(self, world: World) -> None:
+        for cluster, seen in truth(world, AT)["clusters"].items():
+            for server in seen["work_units"]:
+                page = samples(render(world, Place(cluster, server["pod"], "vllm", ""), AT))
+                assert sorted(value for _, _, value in page) == sorted(server["units"].values())
+                assert min(server["units"].values()) > 0

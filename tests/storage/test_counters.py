@@ -55,6 +55,26 @@ def test_a_family_can_be_rewritten_with_fewer_rows(tmp_path: Path) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("taken", [0, 2, 4])
+def test_a_row_that_leaves_while_another_comes_leaves_every_value_with_its_labels(tmp_path: Path, taken: int) -> None:
+    before, after = books(5, 1.0)[KEY], books(6, 1.0)[KEY]
+    store = CounterStore(tmp_path)
+    store.save({KEY: before})
+    kept = [at for at in range(6) if at != taken]
+    changed = Stored([after.keys[at] for at in kept], after.values[kept])
+    store.save({KEY: changed})
+    store.save({KEY: Stored([*changed.keys, ("seoul-a", "n9", "cpu")], np.append(changed.values, 99.0))})
+    store.close()
+    again = CounterStore(tmp_path)
+    stored = again.load()[KEY]
+    again.close()
+
+    assert dict(zip(stored.keys, stored.values.tolist(), strict=True)) == {
+        **{after.keys[at]: float(after.values[at]) for at in kept},
+        ("seoul-a", "n9", "cpu"): 99.0,
+    }
+
+
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     store = CounterStore(tmp_path)
     with pytest.raises(StorageError, match="in use by another"):
