@@ -25,6 +25,7 @@ from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.history.embedded import EmbeddedHistory
+from kcloud_exporter.history.prometheus import PrometheusHistory
 from kcloud_exporter.history.series import History
 from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.options import ServeOptions
@@ -92,7 +93,13 @@ async def running(
 @asynccontextmanager
 async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[History]:
     """History while the program runs. Without a place of its own (demo) it lasts as long as the program."""
+    kept = runtime.config.history
     async with AsyncExitStack() as stack:
+        if kept.url is not None:
+            store = PrometheusHistory(kept.url, kept)
+            stack.push_async_callback(store.close)
+            yield store
+            return
         folder = storage or Path(stack.enter_context(TemporaryDirectory(prefix="kcloud-exporter-")))
         retention = runtime.config.storage.retention
         history = EmbeddedHistory(folder / "history", retention, HistoryState(runtime.telemetry.registry))

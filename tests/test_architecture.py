@@ -30,7 +30,7 @@ DOORS: dict[str, set[str]] = {
     "exposition": FOUNDATION | {"snapshot"},
     "web": FOUNDATION | {"snapshot"},
     "explain": FOUNDATION | {"derive", "normalise", "vendors"},
-    "history": FOUNDATION | {"snapshot"},
+    "history": FOUNDATION | {"snapshot", "sources"},
     "export": FOUNDATION | {"snapshot", "history"},
     "stream": FOUNDATION | {"snapshot", "web"},
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
@@ -42,7 +42,9 @@ DOORS: dict[str, set[str]] = {
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
 all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
-server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles."""
+server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles.
+`history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
+`sources`."""
 
 COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")

@@ -349,16 +349,18 @@ class StorageConfig(Strict):
     retention: Duration = 30 * 86400.0
 
 
-class HistoryConfig(Strict):
-    """Where history is read from."""
+class HistoryConfig(Access):
+    """Where history is kept: in files under storage.path, or in a store that scrapes this exporter."""
 
     backend: Literal["embedded", "prometheus"] = "embedded"
-    url: BaseUrl | None = None
+    url: BaseUrl | None = Field(None, description="Prometheus, Thanos, Mimir or VictoriaMetrics, up to /api/v1.")
 
     @model_validator(mode="after")
     def _needs_url(self) -> HistoryConfig:
         if (self.backend == "prometheus") != (self.url is not None):
             raise ValueError("url belongs to backend: prometheus, and is needed there")
+        if self.backend == "embedded" and self.model_fields_set - {"backend"}:
+            raise ValueError("credentials and TLS belong to backend: prometheus")
         return self
 
 

@@ -58,7 +58,7 @@ def _table(name: str, block: Block) -> pa.Table:
 
 def sorted_rows(table: pa.Table) -> pa.Table:
     """The rows of one family by labels, then time; rows that stand there twice stand there once."""
-    order = [codes for label in LABELS if (codes := _ranks(table[label])) is not None]
+    order = [codes for label in LABELS if label in table.schema.names and (codes := _ranks(table[label])) is not None]
     times = _milliseconds(table)
     taken = np.lexsort([times, *reversed(order)])
     same = np.ones(max(len(taken) - 1, 0), bool)
@@ -73,7 +73,9 @@ def _ranks(column: pa.ChunkedArray) -> Codes | None:
     """A number per value that sorts like the text; None for a column without any text."""
     if column.null_count == len(column):
         return None
-    encoded = column.combine_chunks().dictionary_encode()
+    encoded = column.combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = encoded.dictionary_encode()
     rank = np.empty(len(encoded.dictionary) + 1, np.int64)
     rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(encoded.dictionary))
     rank[-1] = -1

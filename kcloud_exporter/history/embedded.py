@@ -25,11 +25,10 @@ from typing import Final, TypeVar
 from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import HistoryError
 from kcloud_exporter.history.columns import Readings, of_blocks, tables
-from kcloud_exporter.history.kept import resolution
 from kcloud_exporter.history.layout import day_of, partition, write
 from kcloud_exporter.history.recorder import Block, Recorder
 from kcloud_exporter.history.scan import Files, MovedError
-from kcloud_exporter.history.series import Increase, Series, known_family, question, window
+from kcloud_exporter.history.series import Increase, Series, known_counter, look_back, question
 from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.history.tally import IncreaseTally, SeriesTally
 from kcloud_exporter.history.tidy import tidy
@@ -117,20 +116,6 @@ class FileReader:
     def waiting(self) -> list[Block]:
         """Rows that are in no file yet."""
         return []
-
-
-def known_counter(name: str, matchers: Mapping[str, str], start: float, end: float) -> Family:
-    """A family whose increase can be told. Raises HistoryError."""
-    family = known_family(name, matchers)
-    window(start, end)
-    if family.type != "counter":
-        raise HistoryError("bad_request", f"{name} is no counter")
-    return family
-
-
-def look_back(family: Family) -> float:
-    """Seconds before a window in which a counter's last reading still says where it stood at the start."""
-    return 2 * (resolution(family) or 0.0)
 
 
 class EmbeddedHistory(FileReader):

@@ -139,7 +139,7 @@ def write(
                     first, last = float(times.min()) / 1e3, float(times.max()) / 1e3
                     begin, end = min(first, begin or first), max(last, end or last)
                     rows += table.num_rows
-                    writer.write_table(table)
+                    writer.write_table(_complete(table))
                 meta = {"format": FORMAT, "cluster": cluster, "begin": begin, "end": end, "replaces": sorted(replaces)}
                 writer.add_key_value_metadata({_META: json.dumps(meta).encode()})
             file.flush()
@@ -161,6 +161,13 @@ def _writer(file: object) -> pq.ParquetWriter:
     )
 
 
+def _complete(table: pa.Table) -> pa.Table:
+    """The rows with every column, and text as text. A label that is not there is null."""
+    nothing = pa.nulls(table.num_rows, pa.string())
+    columns = [table[f.name].cast(f.type) if f.name in table.schema.names else nothing for f in SCHEMA]
+    return pa.table(columns, schema=SCHEMA)
+
+
 def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in pieces of about one row group."""
     held: list[pa.Table] = []
@@ -171,10 +178,10 @@ def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             held.append(table.slice(at, room))
             at += held[-1].num_rows
             if held[-1].num_rows == room:
-                yield pa.concat_tables(held)
+                yield pa.concat_tables(held, promote_options="default")
                 held = []
     if held:
-        yield pa.concat_tables(held)
+        yield pa.concat_tables(held, promote_options="default")
 
 
 def sync_folder(folder: Path) -> None:

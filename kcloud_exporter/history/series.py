@@ -102,7 +102,9 @@ def known_family(name: str, matchers: Mapping[str, str]) -> Family:
     family = FAMILIES.get(name)
     if family is None or resolution(family) is None:
         raise HistoryError("bad_request", f"history keeps no family {name[:100]!r}")
-    for label in matchers:
+    for label, value in matchers.items():
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise HistoryError("bad_request", f"the value of {label[:100]!r} is no text")
         if label not in family.labels:
             has = ", ".join(family.labels) or "none"
             raise HistoryError("bad_request", f"{name} has no label {label[:100]!r}; it has: {has}")
@@ -113,6 +115,20 @@ def window(start: float, end: float) -> None:
     """Raises HistoryError unless the window has a beginning and an end in that order."""
     if not (math.isfinite(start) and math.isfinite(end)) or not 0 <= start < end <= 253402300799:
         raise HistoryError("bad_request", "the window's start must lie before its end")
+
+
+def known_counter(name: str, matchers: Mapping[str, str], start: float, end: float) -> Family:
+    """A family whose increase can be told. Raises HistoryError."""
+    family = known_family(name, matchers)
+    window(start, end)
+    if family.type != "counter":
+        raise HistoryError("bad_request", f"{name} is no counter")
+    return family
+
+
+def look_back(family: Family) -> float:
+    """Seconds before a window in which a counter's last reading still says where it stood at the start."""
+    return 2 * (resolution(family) or 0.0)
 
 
 def question(name: str, matchers: Mapping[str, str], start: float, end: float, step: float) -> Question:

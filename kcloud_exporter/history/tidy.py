@@ -87,14 +87,16 @@ def _merged(those: Sequence[HistoryFile]) -> Iterator[pa.Table]:
         for name in names:
             found = [rows for file in those for rows in _rows(file, name, start, begin + HOUR)]
             if found:
-                yield sorted_rows(pa.concat_tables(found))
+                together = pa.concat_tables(found, promote_options="default")
+                del found
+                yield sorted_rows(together.unify_dictionaries())
         begin += HOUR
 
 
 def _rows(file: HistoryFile, family: str, start: float, end: float) -> Iterator[pa.Table]:
     try:
         for batch in batches(file, family, {}, start, end):
-            yield _plain(batch)
+            yield _lean(batch)
     except (ForeignFileError, FileNotFoundError) as exc:
         raise _SpoiledError(file, str(exc)) from exc
 
@@ -112,11 +114,16 @@ def _families(file: HistoryFile) -> set[str]:
         raise _SpoiledError(file, str(exc)) from exc
 
 
-def _plain(batch: pa.RecordBatch) -> pa.Table:
-    """The rows with all columns of today's schema; a file of an older version may have had fewer."""
-    nothing = pa.nulls(len(batch), pa.string())
-    columns = [batch[f.name].cast(f.type) if f.name in batch.schema.names else nothing for f in SCHEMA]
-    return pa.table(columns, schema=SCHEMA)
+def _lean(batch: pa.RecordBatch) -> pa.Table:
+    """The rows without the labels that none of them has. Labels stay numbers: as texts they would take much more."""
+    names = [name for name in batch.schema.names if batch[name].null_count < len(batch)]
+    columns = [batch[name] for name in names]
+    return pa.table({name: c.cast(_NUMBERED.field(name).type) for name, c in zip(names, columns, strict=True)})
+
+
+_NUMBERED: Final = pa.schema(
+    [f.with_type(pa.dictionary(pa.int32(), f.type)) if pa.types.is_string(f.type) else f for f in SCHEMA]
+)
 
 
 def _sweep(files: Files, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,9 @@ class QueryServer:
 
 
 @contextlib.contextmanager
-def prometheus(config: Mapping[str, Any], folder: Path, *, name: str = "prometheus") -> Iterator[QueryServer]:
+def prometheus(
+    config: Mapping[str, Any], folder: Path, *, name: str = "prometheus", flags: Sequence[str] = ()
+) -> Iterator[QueryServer]:
     """A Prometheus with this configuration, its data in `folder`."""
     binary, port = require("prometheus"), free_port()
     url = f"http://127.0.0.1:{port}"
@@ -62,6 +64,7 @@ def prometheus(config: Mapping[str, Any], folder: Path, *, name: str = "promethe
         f"--web.listen-address=127.0.0.1:{port}",
         f"--web.external-url={url}",
         "--log.level=warn",
+        *flags,
     ]
     with start(name, arguments, folder, lambda: answers(f"{url}/-/ready")) as program:
         yield QueryServer(url, program)
