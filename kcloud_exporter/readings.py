@@ -129,6 +129,8 @@ class Entities:
         self.share_holder = Grow(np.int32)
         self.tenants: Interned[tuple[int, int]] = Interned()
         self.share_tenant = Grow(np.int32)
+        self._named_shares: dict[tuple[int, int], int] = {}
+        self.renamed = False
         self.sensors: Interned[tuple[int, str, str]] = Interned()
         self.sensor_label: list[str] = []
         self._sensor_names: set[tuple[int, str]] = set()
@@ -154,10 +156,26 @@ class Entities:
         """Row of a container's hold on a part of a device.
 
         One container may hold several parts of one device: `holders` and `tenants` gather them for the output.
+        An exporter that names no container speaks of the one that others name: `renamed` tells that a hold which
+        had none has got its name.
         """
+        device = self.partitions.keys[partition][0]
+        known = self._named_shares.get((partition, pod))
+        if not container and known is not None:
+            return known
+        unnamed = self.shares.rows.get((partition, pod, "")) if known is None and container else None
+        if unnamed is not None:
+            holder = int(self.share_holder.view[unnamed])
+            self.shares.alias((partition, pod, container), unnamed)
+            self.holders.alias((device, pod, container), holder)
+            self.holders.keys[holder] = device, pod, container
+            self._named_shares[partition, pod] = unnamed
+            self.renamed = True
+            return unnamed
         row, new = self.shares.row((partition, pod, container))
+        if container:
+            self._named_shares.setdefault((partition, pod), row)
         if new:
-            device = self.partitions.keys[partition][0]
             self.share_partition.append(partition)
             self.share_pod.append(pod)
             self.share_holder.append(self.holders.row((device, pod, container))[0])

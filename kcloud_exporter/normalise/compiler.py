@@ -287,6 +287,8 @@ class Compiler:
             namespace, pod, container = owner
             share = self._entities.share(partition, self._entities.pod(node, namespace, pod), container)
             self._taken_for_owners.setdefault(target, set()).add((namespace, pod))
+            self.outdated |= self._entities.renamed
+            self._entities.renamed = False
         if rule.owner:
             state.holder_rows.append(row)
             state.holder_device.append(device)

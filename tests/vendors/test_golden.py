@@ -49,10 +49,10 @@ def test_every_series_that_the_table_names_stands_in_the_fixture(vendor: str) ->
 @pytest.mark.parametrize(("vendor", "at"), DUPLICATED)
 def test_the_fixture_notices_another_way_to_combine_rows(vendor: str, at: int) -> None:
     rule = VENDORS.tables[vendor].series[at]
-    wrong = (
-        {"rows": "partitioned", "parts": ["*"]}
-        if COMBINE[rule.rows] in ("max", "min")
-        else {"rows": "mirrored", "parts": [], "every": {}}
-    )
+    wrong: dict[str, object] = {"rows": "mirrored", "parts": [], "every": {}}
+    if rule.rows == "primary_only":  # the zeros of the others taken for parts of a mean
+        wrong = {"rows": "per_core", "parts": ["*"], "zero": "value"}
+    elif COMBINE[rule.rows] in ("max", "min"):
+        wrong = {"rows": "partitioned", "parts": ["*"]}
     page = Book(changed(vendor, at, **wrong)).read(*cycles(vendor)).page()
     assert page != (FIXTURES / vendor / "expected.prom").read_text(encoding="utf-8")
