@@ -153,6 +153,5 @@ class TestGrants:
 class TestBatchJobs:
     def test_a_job_holds_like_a_pod_in_a_namespace_that_no_cluster_can_have(self) -> None:
         labels = 'gpu="0",UUID="GPU-ab",Hostname="n1",hpc_job="4711",pod="slurmd-0",namespace="slurm"'
-        assert Book().read(target(f"DCGM_FI_DEV_POWER_USAGE{{{labels}}} 90\n")).shown("kcloud_pod_power_watts") == {
-            ("n1", "hpc_job", "4711", "gpu"): 90
-        }
+        book = Book().read(target(f"DCGM_FI_DEV_POWER_USAGE{{{labels}}} 90\n"))
+        assert book.shown("kcloud_pod_power_watts") == {("n1", "hpc_job", "4711", "gpu"): 90}
