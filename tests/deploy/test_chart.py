@@ -104,6 +104,9 @@ def test_the_page_is_scraped_with_its_own_labels() -> None:
     (monitor,) = of_kind(rendered({"serviceMonitor": {"enabled": True}}), "ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["honorLabels"] is True
+    assert endpoint["relabelings"] == [{"action": "labeldrop", "regex": "pod|namespace|container|node"}], (
+        "and no others"
+    )
 
 
 def test_its_flags_are_flags_of_the_program_and_its_configuration_is_good() -> None:
