@@ -112,6 +112,8 @@ def readings_of(batch: pa.RecordBatch, family: Family, cluster: str) -> Readings
 
 def _encoded(batch: pa.RecordBatch, label: str) -> tuple[Codes, list[str]]:
     """A code per row, and what the codes stand for; no text is an empty label, as everywhere in this field."""
+    if label not in batch.schema.names:  # a file of an older version
+        return np.zeros(len(batch), np.int64), [""]
     column = batch[label]
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()

@@ -28,7 +28,7 @@ from kcloud_exporter.history.columns import Readings, of_blocks, tables
 from kcloud_exporter.history.layout import day_of, partition, write
 from kcloud_exporter.history.recorder import Block, Recorder
 from kcloud_exporter.history.scan import Files, MovedError
-from kcloud_exporter.history.series import Increase, Series, known_counter, look_back, question
+from kcloud_exporter.history.series import Increase, Question, Series, known_counter, look_back, question, whole_window
 from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.history.tally import IncreaseTally, SeriesTally
 from kcloud_exporter.history.tidy import tidy
@@ -64,6 +64,12 @@ class FileReader:
         """See History.increase."""
         return await self._answer(lambda: self.increase_now(family, matchers, start, end))
 
+    async def increments(
+        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+    ) -> Series:
+        """See History.increments."""
+        return await self._answer(lambda: self.increments_now(family, matchers, start, end, step))
+
     async def close(self) -> None:
         """Nothing is kept open."""
 
@@ -83,15 +89,23 @@ class FileReader:
 
         return self._settled(work)
 
-    def increase_now(self, name: str, matchers: Mapping[str, str], start: float, end: float) -> Increase:
+    def increase_now(self, family: str, matchers: Mapping[str, str], start: float, end: float) -> Increase:
         """`increase` for a caller that may wait."""
-        family = known_counter(name, matchers, start, end)
+        came = self._came(whole_window(family, matchers, start, end))
+        return Increase(came.family, came.labels, came.values[:, 0])
 
-        def work() -> Increase:
-            tally = IncreaseTally(family, start)
-            for some in self._readings(family, matchers, start - look_back(family), end):
+    def increments_now(self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float) -> Series:
+        """`increments` for a caller that may wait."""
+        known_counter(family, matchers)
+        return self._came(question(family, matchers, start, end, step))
+
+    def _came(self, asked: Question) -> Series:
+        def work() -> Series:
+            tally = IncreaseTally(asked)
+            begin = asked.start - look_back(asked.family)
+            for some in self._readings(asked.family, asked.matchers, begin, asked.end):
                 tally.add(some)
-            return tally.increase()
+            return tally.series()
 
         return self._settled(work)
 

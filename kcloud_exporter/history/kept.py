@@ -27,6 +27,7 @@ _ALSO: Final = frozenset(
         catalogue.ACCELERATOR_UTILIZATION,
         catalogue.ACCELERATOR_MEMORY_USED,
         catalogue.ACCELERATOR_TEMPERATURE,
+        catalogue.WORK_UNITS,
         catalogue.HARDWARE_TEMPERATURE,
         catalogue.HARDWARE_POWER,
     )

@@ -21,7 +21,16 @@ import numpy as np
 from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import HistoryError, SourceError
 from kcloud_exporter.history.kept import resolution
-from kcloud_exporter.history.series import Increase, Question, Series, check_cells, known_counter, look_back, question
+from kcloud_exporter.history.series import (
+    Increase,
+    Question,
+    Series,
+    check_cells,
+    known_counter,
+    look_back,
+    question,
+    whole_window,
+)
 from kcloud_exporter.model import Floats
 from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.http import Connection, decoded
@@ -98,9 +107,12 @@ class PrometheusHistory:
     async def series(self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float) -> Series:
         """See History.series."""
         asked = question(family, matchers, start, end, step)
-        function = "avg_over_time" if asked.family.type == "gauge" else "last_over_time"
-        over = _range(asked.family, matchers, asked.step)
-        expression = f"max by ({', '.join(asked.family.labels)}) ({function}({over}))"
+        return await self._grid(asked, "max", "avg_over_time" if asked.family.type == "gauge" else "last_over_time")
+
+    async def _grid(self, asked: Question, fold: str, function: str) -> Series:
+        """A function over each step, folded over what differs in labels that are none of ours."""
+        over = _range(asked.family, asked.matchers, asked.step)
+        expression = f"{fold} by ({', '.join(asked.family.labels)}) ({function}({over}))"
         rows: dict[Labels, int] = {}
         pages: list[tuple[Any, Any, Floats]] = []
         for first in range(0, asked.points, self._page_points):
@@ -145,7 +157,7 @@ class PrometheusHistory:
 
     async def increase(self, family: str, matchers: Mapping[str, str], start: float, end: float) -> Increase:
         """See History.increase."""
-        of = known_counter(family, matchers, start, end)
+        of = whole_window(family, matchers, start, end).family
         stood = await self._stood(of, matchers, start)
         came: dict[Labels, float] = {}
         begin = start
@@ -155,6 +167,29 @@ class PrometheusHistory:
             begin = until
         labels = sorted(came)
         return Increase(of, labels, np.array([came[key] for key in labels], np.float64))
+
+    async def increments(
+        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+    ) -> Series:
+        """See History.increments."""
+        known_counter(family, matchers)
+        asked = question(family, matchers, start, end, step)
+        first, last, highest = await asyncio.gather(
+            self._grid(asked, "min", "min_over_time"),
+            self._grid(asked, "max", "last_over_time"),
+            self._grid(asked, "max", "max_over_time"),
+        )
+        stood = await self._stood(asked.family, matchers, start)
+        at = np.array([stood.get(labels, np.nan) for labels in last.labels], np.float64)
+        came = np.full_like(last.values, np.nan)
+        for step_at in range(asked.points):
+            low, top, now = first.values[:, step_at], highest.values[:, step_at], last.values[:, step_at]
+            before = np.where(np.isnan(at), low, at)
+            # A counter that fell began anew: it came as far as its highest reading before, and again from nought.
+            fell = np.where(now < before, now, (top - before) + now)
+            came[:, step_at] = np.where((now >= before) & (top <= now), now - before, fell)
+            at = np.where(np.isnan(now), at, now)
+        return Series(asked.family, last.labels, asked.timestamps, came, asked.step)
 
     async def _stood(self, family: Family, matchers: Mapping[str, str], at: float) -> dict[Labels, float]:
         """Where each counter stood at a moment."""

@@ -72,6 +72,11 @@ class History(Protocol):
     async def increase(self, family: str, matchers: Mapping[str, str], start: float, end: float) -> Increase:
         """How far the counters of a family came in the window (start, end]. Raises HistoryError like `series`."""
 
+    async def increments(
+        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+    ) -> Series:
+        """`increase` step by step: S × T, NaN where a counter has no reading in a step. Raises HistoryError."""
+
     async def close(self) -> None:
         """Write what is not yet written, and let go of files and connections."""
 
@@ -117,13 +122,19 @@ def window(start: float, end: float) -> None:
         raise HistoryError("bad_request", "the window's start must lie before its end")
 
 
-def known_counter(name: str, matchers: Mapping[str, str], start: float, end: float) -> Family:
+def known_counter(name: str, matchers: Mapping[str, str]) -> Family:
     """A family whose increase can be told. Raises HistoryError."""
     family = known_family(name, matchers)
-    window(start, end)
     if family.type != "counter":
         raise HistoryError("bad_request", f"{name} is no counter")
     return family
+
+
+def whole_window(name: str, matchers: Mapping[str, str], start: float, end: float) -> Question:
+    """The question how far counters came in a window: it has one step. Raises HistoryError."""
+    family = known_counter(name, matchers)
+    window(start, end)
+    return Question(family, dict(matchers), start, end - start, 1)
 
 
 def look_back(family: Family) -> float:

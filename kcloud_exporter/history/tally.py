@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kcloud_exporter.catalogue import Family
 from kcloud_exporter.history.columns import Readings
-from kcloud_exporter.history.series import Increase, Question, Series, check_cells
+from kcloud_exporter.history.series import Question, Series, check_cells
 from kcloud_exporter.model import Floats, Rows
 
 
@@ -52,7 +52,7 @@ class SeriesTally:
         check_cells(len(self._labels.rows), self._asked.points)
         self._value = _grown(self._value, len(self._labels.rows), 0.0)
         self._weight = _grown(self._weight, len(self._labels.rows), 0.0)
-        step = np.ceil((some.times - self._asked.start) / self._asked.step - 1e-9).astype(np.int64) - 1
+        step = step_of(some.times, self._asked)
         inside = (step >= 0) & (step < self._asked.points)
         at, step, times, values = rows[some.series[inside]], step[inside], some.times[inside], some.values[inside]
         if self._asked.family.type == "counter":
@@ -85,22 +85,26 @@ class SeriesTally:
 
 
 class IncreaseTally:
-    """How far each counter came after `start`. Rows come in order of time per series; older ones tell nothing new."""
+    """How far each counter came in each step. Rows come in order of time per series; older ones tell nothing new."""
 
-    def __init__(self, family: Family, start: float) -> None:
-        self._family, self._start = family, start
+    def __init__(self, asked: Question) -> None:
+        self._asked = asked
         self._labels = _Labels()
-        self._came = np.zeros(0)
+        self._came = np.zeros((0, asked.points))
+        self._seen = np.zeros((0, asked.points))
         self._last = np.zeros(0)
         self._time = np.zeros(0)
 
     def add(self, some: Readings) -> None:
-        """Take in rows, some of which may lie before the start: they say where a counter stood then."""
+        """Take in rows, some of which may lie before the start: they say where a counter stood then.
+
+        Raises HistoryError when the answer grows too large.
+        """
         rows = self._labels.rows_of(some.labels)
         count = len(self._labels.rows)
-        self._came = _grown(self._came, count, np.nan)
-        self._last = _grown(self._last, count, np.nan)
-        self._time = _grown(self._time, count, -np.inf)
+        check_cells(count, self._asked.points)
+        self._came, self._seen = _grown(self._came, count, 0.0), _grown(self._seen, count, 0.0)
+        self._last, self._time = _grown(self._last, count, np.nan), _grown(self._time, count, -np.inf)
         order = np.lexsort((some.times, some.series))
         at, times, values = rows[some.series[order]], some.times[order], some.values[order]
         newer = times > self._time[at]
@@ -111,15 +115,29 @@ class IncreaseTally:
         before = np.where(first, self._last[at], np.append(np.nan, values[:-1]))
         # A counter that fell began anew; one without an earlier reading has only now begun to be counted.
         came = np.where(np.isnan(before), 0.0, np.where(values >= before, values - before, values))
-        inside = times > self._start
-        added = np.bincount(at[inside], came[inside], count)
-        touched = np.bincount(at[inside], minlength=count) > 0
-        self._came[:count][touched] = np.nan_to_num(self._came[:count][touched]) + added[touched]
+        step = step_of(times, self._asked)
+        inside = (step >= 0) & (step < self._asked.points)
+        np.add.at(self._came, (at[inside], step[inside]), came[inside])
+        self._seen[at[inside], step[inside]] = 1.0
         last = np.append(at[1:] != at[:-1], True)
         self._last[at[last]], self._time[at[last]] = values[last], times[last]
 
-    def increase(self) -> Increase:
-        """The answer, sorted by labels; counters without a reading after the start are left out."""
-        known = np.flatnonzero(~np.isnan(self._came[: len(self._labels.rows)])).tolist()
+    def series(self) -> Series:
+        """S × T: what came in each step, NaN where nothing was read in it; sorted by labels."""
+        count = len(self._labels.rows)
+        seen = self._seen[:count] > 0
+        known = np.flatnonzero(seen.any(axis=1)).tolist()
         order = sorted(known, key=self._labels.rows.__getitem__)
-        return Increase(self._family, [self._labels.rows[at] for at in order], self._came[order])
+        return Series(
+            family=self._asked.family,
+            labels=[self._labels.rows[at] for at in order],
+            timestamps=self._asked.timestamps,
+            values=np.where(seen, self._came[:count], np.nan)[order],
+            step=self._asked.step,
+        )
+
+
+def step_of(times: Floats, asked: Question) -> NDArray[np.int64]:
+    """The step whose interval holds each time; outside the window: negative, or `points` and above."""
+    found: NDArray[np.int64] = np.ceil((times - asked.start) / asked.step - 1e-9).astype(np.int64) - 1
+    return found

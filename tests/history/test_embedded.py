@@ -176,6 +176,21 @@ async def test_a_counter_that_began_anew_counts_both_parts(kept: Kept) -> None:
     assert joules.values.tolist() == [600.0 + 600.0]
 
 
+async def test_steps_of_an_increase_add_up_to_it_and_a_step_without_a_reading_is_unknown(kept: Kept) -> None:
+    history = kept.open()
+    await record(history, T0, T0 + 1200)
+    await record(history, T0 + 2400, T0 + 3600)
+    whole = await history.increase(NODE_ENERGY, {}, T0 + 600, T0 + 3600)
+    steps = await history.increments(NODE_ENERGY, {}, T0 + 600, T0 + 3600, 600)
+    await history.close()
+
+    assert steps.labels == whole.labels
+    assert steps.values[0].tolist()[:1] == [100.0 * 600]
+    assert np.isnan(steps.values[0]).tolist() == [False, True, True, False, False]
+    np.testing.assert_allclose(np.nansum(steps.values, axis=1), whole.values, rtol=1e-12)
+    assert whole.values[0] == 100.0 * 3000, "the counter went on meanwhile, and its next reading tells it"
+
+
 async def test_rows_of_a_restart_within_a_minute_are_one_minute(kept: Kept) -> None:
     first = kept.open()
     await record(first, T0, T0 + 30)

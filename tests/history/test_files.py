@@ -263,6 +263,29 @@ async def test_after_kill_9_in_the_middle_of_writing_and_merging_every_row_that_
     assert len(list(root.rglob("*.parquet"))) < 60, "what was complete was merged"
 
 
+async def test_files_of_an_older_version_with_fewer_labels_are_read_and_merged(
+    kept: Kept,
+) -> None:
+    await one_hour(kept)
+    expected = await FileReader(kept.root).series(NODE_POWER, {}, T0, T0 + 3600, 60)
+    slim = pa.schema([field for field in layout.SCHEMA if field.name in ("timestamp", "family", "node", "value")])
+    for path in kept.files():
+        with pq.ParquetFile(path) as parquet:
+            table, meta = parquet.read(columns=slim.names), parquet.metadata.metadata[b"kcloud_history"]
+        pq.write_table(table.cast(slim).replace_schema_metadata({b"kcloud_history": meta}), path)
+    older = await FileReader(kept.root).series(NODE_POWER, {}, T0, T0 + 3600, 60)
+    kept.now = T0 + 2 * 86400
+    history = kept.open()
+    await history.flush()
+    merged = await history.series(NODE_POWER, {}, T0, T0 + 3600, 60)
+    await history.close()
+
+    assert kept.count("damaged_files_total") == 0
+    assert older.labels == merged.labels == [(cluster, node, "") for cluster, node, _ in expected.labels]
+    np.testing.assert_array_equal(older.values, expected.values)
+    np.testing.assert_array_equal(merged.values, expected.values)
+
+
 LABEL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 

@@ -140,6 +140,12 @@ async def test_a_store_and_our_own_files_answer_the_same(kind: str, tmp_path: Pa
             b = await theirs.series(POWER, {"pod": name, "cluster": "seoul-a"}, BEGIN, END, 600)
             assert a.labels == b.labels == [("seoul-a", "n1", "ml", name, "gpu")]
             np.testing.assert_allclose(a.values, b.values, rtol=1e-6)
+        c = await ours.increments(ENERGY, {}, BEGIN, END, 900)
+        d = await theirs.increments(ENERGY, {}, BEGIN, END, 900)
+        assert c.labels == d.labels
+        np.testing.assert_allclose(c.values, d.values, rtol=1e-9, atol=10 * 3 * 300)
+        steady = [i for i, key in enumerate(c.labels) if key[3] != HOSTILE[3]]
+        np.testing.assert_allclose(c.values[steady], d.values[steady], rtol=1e-9)
         assert (await theirs.series(POWER, {"pod": ".*"}, BEGIN, END, 600)).labels == []
         for begin, end in ((BEGIN, END), (BEGIN + 3600, END - 3600), (BEGIN - 3600, BEGIN + 1800)):
             x = await ours.increase(ENERGY, {}, begin, end)
