@@ -77,6 +77,7 @@ class HistoryFile:
     end: float
     rows: int
     replaces: frozenset[str]
+    columns: tuple[str, ...]
     groups: tuple[Group, ...]
 
 
@@ -205,6 +206,7 @@ def read_footer(path: Path) -> HistoryFile:
             end=float(known["end"]),
             rows=metadata.num_rows,
             replaces=frozenset(map(str, known["replaces"])),
+            columns=tuple(name for name in SCHEMA.names if name in metadata.schema.names),
             groups=tuple(_group(metadata.row_group(at)) for at in range(metadata.num_row_groups)),
         )
         newer = int(known["format"]) > FORMAT

@@ -16,8 +16,6 @@ from kcloud_exporter.catalogue import Family
 from kcloud_exporter.history.columns import Readings, readings_of
 from kcloud_exporter.history.layout import (
     DAY,
-    LABELS,
-    SCHEMA,
     SUFFIX,
     ForeignFileError,
     HistoryFile,
@@ -144,9 +142,9 @@ def batches(
     if not groups:
         return
     try:
-        with pq.ParquetFile(file.path, page_checksum_verification=True, read_dictionary=["family", *LABELS]) as parquet:
-            names = [name for name in SCHEMA.names if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(row_groups=groups, columns=names):
+        texts = [name for name in file.columns if name not in ("timestamp", "value")]
+        with pq.ParquetFile(file.path, page_checksum_verification=True, read_dictionary=texts) as parquet:
+            for batch in parquet.iter_batches(row_groups=groups, columns=list(file.columns)):
                 rows = _matching(batch, {"family": family, **matchers}, start, end)
                 if len(rows):
                     yield rows
