@@ -19,6 +19,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
+from kcloud_exporter.config.sharding import own_part
 from kcloud_exporter.errors import ConfigError, KcloudError
 from kcloud_exporter.explain.tree import as_data
 from kcloud_exporter.exposition.page import PageStore, Variant
@@ -161,8 +162,10 @@ class Runtime:
 
     def _build(self, config: Config, earlier: Pipeline | None) -> Pipeline:
         check(config)
-        vendors = vendors_of(config)
-        pipeline = Pipeline(config, vendors, build_sources(config, vendors), self.telemetry, counters=self._counters)
+        vendors, part = vendors_of(config), own_part(config)
+        if not part.clusters:
+            log.warning("no cluster belongs to this shard", extra={"shard": f"{config.sharding}"})
+        pipeline = Pipeline(part, vendors, build_sources(part, vendors), self.telemetry, counters=self._counters)
         if earlier is not None:
             pipeline.continue_from(earlier)
         return pipeline

@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter import app
     from kcloud_exporter.config.load import load_config
+    from kcloud_exporter.config.sharding import own_part
 
     config = load_config(args.config_file)
     app.check(config)
@@ -33,6 +34,10 @@ def _run(args: argparse.Namespace) -> int:
         read = [f"{s.exporter.vendor} × {len(s.exporter.targets)}" for s in cluster.sources if s.exporter]
         read += [s.prometheus.url for s in cluster.sources if s.prometheus]
         print(f"  {cluster.name} (site {cluster.site}): {', '.join(read)}")
+    if config.sharding is not None:
+        own = [cluster.name for cluster in own_part(config).clusters]
+        shard = f"shard {config.sharding.index} of {config.sharding.total}"
+        print(f"  note: this is {shard}; it reads {', '.join(own) or 'none of them'}")
     used = {cluster.site for cluster in config.clusters}
     for site in config.sites:
         if site.name not in used:

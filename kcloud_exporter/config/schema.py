@@ -16,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     field_validator,
     model_validator,
@@ -150,7 +151,20 @@ class PrometheusConfig(Access):
     url: BaseUrl
     method: Literal["auto", "query", "federate"] = "auto"
     name: Name | None = Field(None, description="Value of the label source; default prometheus@host:port.")
-    match: dict[LabelName, str] = Field({}, description="Label equalities that every series must fulfil.")
+    match: dict[LabelName, str] = Field(
+        {}, description="What labels every series must have; a value that begins with ~ is a regular expression."
+    )
+
+    @field_validator("match")
+    @classmethod
+    def _match(cls, match: dict[str, str]) -> dict[str, str]:
+        for label, value in match.items():
+            if value.startswith("~"):
+                try:
+                    re.compile(value[1:])
+                except re.error as exc:
+                    raise ValueError(f"{label}: no regular expression: {exc}") from exc
+        return match
 
 
 class ExporterConfig(Access):
@@ -364,6 +378,19 @@ class HistoryConfig(Access):
         return self
 
 
+class ShardingConfig(Strict):
+    """This exporter is one of several equal ones, which divide the sites and their clusters among them."""
+
+    index: int = Field(0, ge=0, description="Which one: 0 to total - 1.")
+    total: int = Field(1, ge=1, le=1024, description="How many there are.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> ShardingConfig:
+        if self.index >= self.total:
+            raise ValueError(f"index ({self.index}) is 0 to {self.total - 1}, for there are {self.total} shards")
+        return self
+
+
 class Config(Strict):
     """The whole configuration."""
 
@@ -375,4 +402,17 @@ class Config(Strict):
     limits: LimitsConfig = LimitsConfig()
     storage: StorageConfig = StorageConfig()
     history: HistoryConfig = HistoryConfig()
+    sharding: ShardingConfig | None = None
     vendors_dir: str | None = None
+    _all_labels: tuple[str, ...] | None = PrivateAttr(None)
+
+    @property
+    def cluster_labels(self) -> tuple[str, ...]:
+        """The configured label names of all clusters, of other shards' too, sorted."""
+        if self._all_labels is not None:
+            return self._all_labels
+        return tuple(sorted({label for cluster in self.clusters for label in cluster.labels}))
+
+    def remember_labels(self, names: tuple[str, ...]) -> None:
+        """Of a part: the label names of the whole, so that every shard's `kcloud_cluster_info` has the same labels."""
+        self._all_labels = names

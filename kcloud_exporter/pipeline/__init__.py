@@ -60,7 +60,7 @@ class Pipeline:
         self._wall = wall
         self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
-        self._label_names = tuple(sorted({label for c in config.clusters for label in c.labels}))
+        self._label_names = config.cluster_labels
         self._books: dict[str, Books] = {}
         self._latest: Snapshot | None = None
         self._sites = Sites(config, self.clusters, counters)

@@ -226,8 +226,12 @@ async def _all_or_none(requests: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
 
 def _selector(names: Sequence[str], match: Mapping[str, str], extra: str = "") -> str:
     pattern = "|".join(_SPECIAL.sub(r"\\\1", name) for name in names)
-    matchers = [f"__name__=~{_quoted(pattern)}", *(f"{label}={_quoted(value)}" for label, value in match.items())]
+    matchers = [f"__name__=~{_quoted(pattern)}", *(_matcher(label, value) for label, value in match.items())]
     return "{" + ",".join([*matchers, *([extra] if extra else [])]) + "}"
+
+
+def _matcher(label: str, value: str) -> str:
+    return f"{label}=~{_quoted(value[1:])}" if value.startswith("~") else f"{label}={_quoted(value)}"
 
 
 def _quoted(text: str) -> str:

@@ -437,3 +437,8 @@ class TestFiles:
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="No such file"):
             load_config(tmp_path / "none.yaml", {})
+
+
+def test_a_matcher_that_is_no_regular_expression_is_told() -> None:
+    source = {"prometheus": {"url": "http://p:9090", "match": {"node": "~("}}}
+    assert any("node: no regular expression" in m for m in mistakes({"clusters": [{"name": "a", "sources": [source]}]}))

@@ -86,13 +86,18 @@ def page() -> web.Response:
 async def test_query_asks_gauges_counters_and_own_pods() -> None:
     server = Pretended()
     async with serving(server.answer) as url:
-        source = source_of(f"{url}/prefix/", method="query", match={"dc": 'a"b'}, gauges=["g", "up", "a.b", "n_total"])
+        source = source_of(
+            f"{url}/prefix/",
+            method="query",
+            match={"dc": 'a"b', "rack": "~r[12]-.*"},
+            gauges=["g", "up", "a.b", "n_total"],
+        )
         assert series_of(await collected(source)) == QUERIED
     assert source.names == (f"prometheus@{url.removeprefix('http://')}",)
     assert sorted(server.queries) == [
-        r'{__name__=~"a\\.b|g",dc="a\"b"}',
-        r'{__name__=~"n_total",dc="a\"b"}[45000ms]',
-        r'{__name__=~"up",dc="a\"b",pod!=""}',
+        r'{__name__=~"a\\.b|g",dc="a\"b",rack=~"r[12]-.*"}',
+        r'{__name__=~"n_total",dc="a\"b",rack=~"r[12]-.*"}[45000ms]',
+        r'{__name__=~"up",dc="a\"b",rack=~"r[12]-.*",pod!=""}',
     ]
 
 
