@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kcloud_exporter.config.schema import CLOCK_TIME, CURRENCY, LABEL_NAME, METRIC_NAME, Config
+from kcloud_exporter.config.fields import CLOCK_TIME, CURRENCY, LABEL_NAME, METRIC_NAME
+from kcloud_exporter.config.schema import Config
 
 Problem: TypeAlias = tuple[str, str]
 """(dotted place, what is wrong and what to do)"""

@@ -6,14 +6,11 @@ Durations become float seconds and sizes int bytes here, so that nothing behind 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -22,33 +19,18 @@ from pydantic import (
     model_validator,
 )
 
-from kcloud_exporter.units import parse_duration, parse_size
-
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value} has no unit; write for example {value}s")  # noqa: TRY004 - pydantic wants ValueError
-    return value
-
-
-def _size(value: Any) -> Any:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-LABEL_NAME: Final = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
-METRIC_NAME: Final = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
-CURRENCY: Final = r"^[A-Z]{3}$"
-CLOCK_TIME: Final = (r"^([01]\d|2[0-3]):[0-5]\d$", r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")
-"""A time of day at which something begins, and one at which it ends."""
-
-Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0)]
-Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str | int), Field(gt=0)]
-LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
-MetricName = Annotated[str, Field(pattern=METRIC_NAME)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Category = Literal["pue1", "pue2", "pue3"]
+from kcloud_exporter.config.fields import (
+    CLOCK_TIME,
+    CURRENCY,
+    BaseUrl,
+    Category,
+    Duration,
+    LabelName,
+    MetricName,
+    Name,
+    Size,
+    Url,
+)
 
 
 class Strict(BaseModel):
@@ -121,28 +103,6 @@ class Access(Strict):
         if sum(x is not None for x in (self.basic_auth, self.bearer_token, self.bearer_token_file)) > 1:
             raise ValueError("give only one of basic_auth, bearer_token and bearer_token_file")
         return self
-
-
-def _check_url(url: str) -> str:
-    """An http(s) URL with a host and without credentials. Raises ValueError that says where they belong."""
-    parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise ValueError("a URL carries no user or password here; use basic_auth with password_file")
-    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
-        raise ValueError(f"{url!r} is no http:// or https:// URL")
-    if parts.port == 0:
-        raise ValueError("a port is 1 to 65535")
-    return url
-
-
-def _check_base_url(url: str) -> str:
-    if "?" in url or "#" in url:
-        raise ValueError(f"{url!r} must end before ? or #; paths of the API are put behind it")
-    return url
-
-
-Url = Annotated[str, AfterValidator(_check_url)]
-BaseUrl = Annotated[Url, AfterValidator(_check_base_url)]
 
 
 class PrometheusConfig(Access):
