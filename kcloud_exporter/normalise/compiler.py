@@ -85,8 +85,11 @@ class Compiler:
             self.own_pods[key] = pod
             self.outdated |= pod in self._taken_for_owners.get(key, ())
         elif rule.to == "target_node":
-            node, _ = self.names.resolve(first(labels, table.node))
-            self.outdated |= self.names.learn_pod(node, labels.get("instance", ""), "")
+            node, resolved = self.names.resolve(first(labels, table.node))
+            target = labels.get("instance", "")
+            # A name that nobody else knows is better than an address, but not than a node that the address leads to.
+            if resolved or self.names.known(target) is None:
+                self.outdated |= self.names.learn_pod(node, target, "")
         elif rule.to == "node_info":
             node = labels.get("exported_node") or labels.get("node", "")
             if node:
@@ -119,10 +122,11 @@ class Compiler:
                 return
             rank += self._meters.index(rule.meter) * 10_000_000
         column = self._columns[rule.to]
-        origin = (table.vendor, rule.from_[0] if many else name)
+        origin = (table.vendor, name)
         # One series may be told by several lines (PSU inputs, the whole server), which must not be added to each
         # other; verdicts of several lines are one: the worst of them all.
-        teller: Hashable = (table.vendor, rule.to) if rule.rows == "worst" else (*origin, rank // 100)
+        line = table.vendor, rule.from_[0] if many else name, rank // 100
+        teller: Hashable = (table.vendor, rule.to) if rule.rows == "worst" else line
         slot = column.slot(entity, rank, origin, teller, part, COMBINE[rule.rows], target)
         if rule.needs:
             column.needs.setdefault(rule.needs, set()).add(slot)

@@ -7,6 +7,7 @@ The text is read by the parser of prometheus_client, so that no mistake of our o
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,13 @@ def cycles(vendor: str) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted((FIXTURES / vendor).glob("input*.prom"))]
 
 
+def aliases(vendor: str) -> dict[str, str]:
+    """The node aliases of a fixture's configuration, where its rows need some."""
+    path = FIXTURES / vendor / "aliases.json"
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
 def samples(text: str) -> Iterator[tuple[str, Labels, float]]:
     """(target, labels as a Prometheus stores them, value) of every sample of all targets' pages."""
     _, *parts = _TARGET.split(text)
@@ -65,10 +73,10 @@ def samples(text: str) -> Iterator[tuple[str, Labels, float]]:
 class Book:
     """One cluster from texts to tables, as the pipeline does it."""
 
-    def __init__(self, vendors: VendorIndex = VENDORS) -> None:
+    def __init__(self, vendors: VendorIndex = VENDORS, aliases: dict[str, str] | None = None) -> None:
         self._vendors = vendors
         self._engine = ClusterEngine(
-            vendors, aliases={}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
+            vendors, aliases=aliases or {}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
         )
         self._sources: dict[str, SeriesTable] = {}
         self._rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
@@ -142,3 +150,8 @@ class Book:
         """What the page shows of a family: labels without the cluster → value."""
         table = self.tables.get(family, small_table([]))
         return {k[1:]: v for k, v in zip(table.keys.rows, table.values.tolist(), strict=True) if np.isfinite(v)}
+
+
+def read_fixture(vendor: str, vendors: VendorIndex = VENDORS) -> Book:
+    """The books of one fixture, all its cycles."""
+    return Book(vendors, aliases(vendor)).read(*cycles(vendor))

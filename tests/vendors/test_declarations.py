@@ -11,13 +11,14 @@ import pytest
 
 from kcloud_exporter.vendors.mapping import SeriesRule
 from kcloud_exporter.vendors.quantities import INVENTORIES
-from tests.vendors.book import FIXTURES, VENDORS, Book, cycles
+from tests.vendors.book import FIXTURES, VENDORS, read_fixture
 from tests.vendors.test_golden import changed
 
 SPARED = {
     # Rows without these labels tell nothing that could be shown; asking for them says what is meant.
     "prometheus-0-target-where",
     "kepler_legacy-0-target_node-where",
+    "idrac-0-target_node-where",
     # Where nobody tells pods apart, all of them would have the device's own use: equal parts, as without it.
     "dcgm-4-accelerator_share_utilization_ratio-where",
     # No release prints another value of the label than the one that is asked for, or it is dealt with by another line.
@@ -62,5 +63,5 @@ DECLARED = [
 
 @pytest.mark.parametrize(("vendor", "at", "wrong"), DECLARED)
 def test_the_page_notices_another_declaration(vendor: str, at: int, wrong: dict[str, object]) -> None:
-    page = Book(changed(vendor, at, **wrong)).read(*cycles(vendor)).page()
+    page = read_fixture(vendor, changed(vendor, at, **wrong)).page()
     assert page != (FIXTURES / vendor / "expected.prom").read_text(encoding="utf-8")

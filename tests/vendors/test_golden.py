@@ -8,7 +8,7 @@ import pytest
 
 from kcloud_exporter.vendors import mapping
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex
-from tests.vendors.book import FIXTURES, VENDORS, Book, cycles, fixtures
+from tests.vendors.book import FIXTURES, VENDORS, cycles, fixtures, read_fixture
 
 DUPLICATED = [
     pytest.param(name, at, id=f"{name}-{at}-{rule.to}")
@@ -34,7 +34,7 @@ def test_every_table_has_a_fixture_and_every_fixture_a_table() -> None:
 
 @pytest.mark.parametrize("vendor", fixtures())
 def test_the_page_is_the_expected_one(vendor: str, update_golden: bool) -> None:
-    expected, page = FIXTURES / vendor / "expected.prom", Book().read(*cycles(vendor)).page()
+    expected, page = FIXTURES / vendor / "expected.prom", read_fixture(vendor).page()
     if update_golden:
         expected.write_text(page, encoding="utf-8")
     assert page == expected.read_text(encoding="utf-8")
@@ -54,5 +54,5 @@ def test_the_fixture_notices_another_way_to_combine_rows(vendor: str, at: int) -
         wrong = {"rows": "per_core", "parts": ["*"], "zero": "value"}
     elif COMBINE[rule.rows] in ("max", "min"):
         wrong = {"rows": "partitioned", "parts": ["*"]}
-    page = Book(changed(vendor, at, **wrong)).read(*cycles(vendor)).page()
+    page = read_fixture(vendor, changed(vendor, at, **wrong)).page()
     assert page != (FIXTURES / vendor / "expected.prom").read_text(encoding="utf-8")
