@@ -31,7 +31,7 @@ _PATTERNS: Final = {
 }
 
 
-def all_told(exc: ValidationError) -> list[Problem]:
+def all_told(exc: ValidationError, schema: type[BaseModel] = Config) -> list[Problem]:
     """Every mistake once: a list that is only too short because its items are wrong is not told as well."""
     errors = exc.errors()
     places = [error["loc"] for error in errors]
@@ -41,7 +41,7 @@ def all_told(exc: ValidationError) -> list[Problem]:
             place[: len(error["loc"])] == error["loc"] != place for place in places
         ):
             continue
-        place, message = _told(error)
+        place, message = _told(error, schema)
         told.setdefault(place, message)
     return list(told.items())
 
@@ -51,13 +51,13 @@ def unknown_keys(exc: ValidationError) -> list[tuple[int | str, ...]]:
     return [error["loc"] for error in exc.errors() if error["type"] == "extra_forbidden"]
 
 
-def _told(error: Any) -> Problem:
+def _told(error: Any, schema: type[BaseModel]) -> Problem:
     location = [str(part) for part in error["loc"] if part != "[key]"]
     kind, context = error["type"], error.get("ctx", {})
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message.replace("Input should", "this should", 1) if message.startswith("Input should") else message
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _keys_at(error["loc"][:-1]), n=1)
+        near = difflib.get_close_matches(location[-1], _keys_at(error["loc"][:-1], schema), n=1)
         message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
     elif kind == "too_short":
         message = f"give at least {context['min_length']}"
@@ -66,9 +66,9 @@ def _told(error: Any) -> Problem:
     return ".".join(location) or "configuration", _WORDS.get(kind, message)
 
 
-def _keys_at(location: Sequence[int | str]) -> list[str]:
+def _keys_at(location: Sequence[int | str], schema: type[BaseModel]) -> list[str]:
     """The keys that the schema knows at a place."""
-    model: Any = Config
+    model: Any = schema
     for part in location:
         if isinstance(part, int):
             continue

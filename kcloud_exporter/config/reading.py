@@ -58,7 +58,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], Mapping[int, Path]]:
 
     Raises ConfigError, for broken YAML with file, line and column.
     """
-    data = _read(path)
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise ConfigError([f"{path}: the file must hold a mapping with the key clusters"])
     if data.get("clusters_from") is None:
@@ -66,7 +66,8 @@ def read_config(path: Path) -> tuple[dict[str, Any], Mapping[int, Path]]:
     return _with_includes(data, path)
 
 
-def _read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """The plain data of one YAML file, with the strictness of this module. Raises ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
@@ -107,7 +108,7 @@ def _with_includes(data: dict[str, Any], path: Path) -> tuple[dict[str, Any], Ma
         raise ConfigError(["clusters: this must be a list"])
     clusters, origins = list(own), {}
     for file in found:
-        content = _read(file)
+        content = read_yaml(file)
         for cluster in content if isinstance(content, list) else [content]:
             origins[len(clusters)] = file
             clusters.append(cluster)

@@ -1,0 +1,1 @@
+"""Artefacts: recording rules, alerts, runbooks, dashboards and the metrics page, all written from the catalogue."""
