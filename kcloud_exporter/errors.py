@@ -5,6 +5,7 @@
     ├── VendorError     a vendor table is wrong: fatal at start
     ├── ListenError     the address to serve on cannot be had: fatal at start
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
+    ├── ArtefactError   rules, dashboards or docs cannot be generated
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     ├── SelectorError   what was asked for is written wrongly, or means no series or several
     ├── StreamError     a client asked for a stream that it cannot have: an answer to it, never fatal
@@ -74,6 +75,10 @@ class VendorError(KcloudError):
 
 class ListenError(KcloudError):
     """The address to serve on cannot be had; the message says which, why, and what to do."""
+
+
+class ArtefactError(KcloudError):
+    """Something generated cannot be written or made; the message names the file or what is missing."""
 
 
 class StorageError(KcloudError):

@@ -17,9 +17,11 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import generate_latest as generate_text
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from kcloud_exporter import __version__
+from kcloud_exporter.catalogue import Family
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
@@ -32,13 +34,13 @@ class Telemetry:
         self.registry = CollectorRegistry()
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             self.registry.register(collector)
-        build = Gauge(
+        self._build = Gauge(
             "kcloud_exporter_build_info",
             "Constant 1 that carries the version of the exporter.",
             ("version",),
             registry=self.registry,
         )
-        build.labels(__version__).set(1)
+        self._build.labels(__version__).set(1)
         self._stage = Gauge(
             "kcloud_exporter_cycle_duration_seconds",
             "How long each stage of the last cycle took.",
@@ -144,6 +146,21 @@ class Telemetry:
         """Note one answered request. `route` is the template, never the path that a client sent."""
         self._requests.labels(route, method, str(code)).inc()
         self._latency.labels(route).observe(seconds)
+
+    def families(self) -> list[Family]:
+        """What this page tells of the exporter, for the documentation."""
+        own = [metric for metric in vars(self).values() if isinstance(metric, MetricWrapperBase)]
+        # The library tells label names through samples only, and there are none before something has happened.
+        return [
+            Family(
+                name=metric._name + ("_total" if metric._type == "counter" else ""),
+                type=metric._type,  # type: ignore[arg-type]
+                help=metric._documentation,
+                labels=tuple(metric._labelnames),
+                level="snapshot",
+            )
+            for metric in own
+        ]
 
     def exposition(self, openmetrics: bool) -> bytes:
         """All self-metrics as text, without the closing `# EOF`."""

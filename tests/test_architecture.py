@@ -34,7 +34,7 @@ DOORS: dict[str, set[str]] = {
     "export": FOUNDATION | {"snapshot", "history"},
     "stream": FOUNDATION | {"snapshot", "web"},
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
-    "artefacts": FOUNDATION,
+    "artefacts": FOUNDATION | {"config", "vendors"},
     "fleet": FOUNDATION,
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
@@ -44,7 +44,7 @@ DOORS: dict[str, set[str]] = {
 all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
 server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
-`sources`."""
+`sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name."""
 
 COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")

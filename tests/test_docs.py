@@ -26,7 +26,7 @@ NAMES = [str(page.relative_to(ROOT / "docs")) for page in PAGES]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# file: (\S+)\n")
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
-FAMILY = re.compile(r"\bkcloud_[a-z0-9_]+\b")
+FAMILY = re.compile(r"(?<![\w:])kcloud_[a-z0-9_]+\b(?!:)")
 ELSEWHERE = {"helm", "kubectl", "docker", "systemctl", "make"}
 """Programs that need a cluster, an engine or the whole repository: their flags are tested elsewhere."""
 SERVERS = ("serve", "demo", "fleet")

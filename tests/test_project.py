@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kcloud_exporter.cli import main
 from kcloud_exporter.config.load import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +134,11 @@ def test_configuration_of_the_readme_is_valid(tmp_path: Path) -> None:
     file.write_text(example)
     config = load_config(file, {})
     assert [cluster.name for cluster in config.clusters] == ["seoul-a", "busan-a"]
+
+
+def test_what_is_generated_is_what_stands_in_the_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["generate", "--check", "--output.path", str(ROOT)])
+    assert code == 0, capsys.readouterr().err
 
 
 def test_no_regular_expression_repeats_a_group_possessively() -> None:

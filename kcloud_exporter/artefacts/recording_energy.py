@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.artefacts.promql import OF_SITE, duration, level, rate_once
+from kcloud_exporter.artefacts.promql import OF_SITE, duration, level, once, rate_once
 from kcloud_exporter.artefacts.recording import SITE_CLUSTERS, SITE_COMPLETENESS, Group, Recording
 from kcloud_exporter.artefacts.values import RATE_WINDOW, Values
 from kcloud_exporter.catalogue import Family
@@ -29,7 +29,7 @@ def energy_groups(values: Values) -> tuple[Group, Group]:
     """Rates and what is made of them; the long windows of PUE stand apart and are evaluated less often."""
     every = values.energy_interval
     short = [name for name in PUE_WINDOWS if name not in _LONG]
-    rules = (*_rates(), *_per_day(every), *_cost(every), *_work(), *_pue_sides(values), *_pue(values, short))
+    rules = (*_rates(), *_per_day(every), *_cost(every), *_work(every), *_pue_sides(values), *_pue(values, short))
     long = Group("kcloud-pue-long", values.long_interval, tuple(_pue_of_hours(values)))
     return Group("kcloud-energy", every, rules), long
 
@@ -102,20 +102,33 @@ def _cost(every: float) -> Iterator[Recording]:
         )
 
 
-def _work() -> Iterator[Recording]:
-    work = catalogue.FAMILIES.get("kcloud_work_units_total")
-    if work is None:
-        return
-    done = f"cluster_namespace_unit:kcloud_work_units:sum_rate{RATE_WINDOW}"
-    energy = rate_of(catalogue.NAMESPACE_ENERGY)
+WORK_DONE, WORK_ENERGY = (
+    f"cluster_namespace_unit:{name}:guarded_rate{RATE_WINDOW}"
+    for name in ("kcloud_work_units", "kcloud_namespace_energy_joules")
+)
+
+
+def _work(every: float) -> Iterator[Recording]:
+    """Joules per unit of work, from the moments in which the page itself shows a figure: it knows what is missing."""
+    rate, shown = rate_once(catalogue.WORK_UNITS, RATE_WINDOW), once(catalogue.NAMESPACE_ENERGY_PER_WORK)
     yield Recording(
-        done, f"sum by (cluster, namespace, unit) ({rate_once(work, RATE_WINDOW)})", "Work per second of a namespace."
+        WORK_DONE,
+        f"sum by (cluster, namespace, unit) ({rate})\nand on (cluster, namespace, unit) {shown}",
+        "Work per second while the energy behind it is known.",
     )
     yield Recording(
-        f"cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate{RATE_WINDOW}",
-        f"(sum by (cluster, namespace) ({energy})) / on (cluster, namespace) group_right () ({done} > 0)",
-        "Joules per unit of work. Absent while no work is done.",
+        WORK_ENERGY,
+        f"{WORK_DONE} * 0 + on (cluster, namespace) group_left () "
+        f"sum by (cluster, namespace) ({rate_of(catalogue.NAMESPACE_ENERGY)})",
+        "Watts of the very same moments.",
     )
+    for name, seconds in (("1h", HOUR), ("1d", DAY)):
+        energy, done = tiled(WORK_ENERGY, seconds, every), tiled(WORK_DONE, seconds, every)
+        yield Recording(
+            f"cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate{name}",
+            f"{energy} / ({done} > 0)",
+            f"Joules per unit of work of the last {name}, idle times between work not counted.",
+        )
 
 
 FACILITY_SIDE: Final = f"site_category:kcloud_site_facility_energy_joules:guarded_rate{RATE_WINDOW}"

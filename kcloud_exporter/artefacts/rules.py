@@ -51,7 +51,7 @@ def alerts_of(values: Values) -> list[Alert]:
 
 def recording_file(values: Values) -> str:
     """`rules/kcloud-recording.yml`."""
-    return to_yaml(_groups((g.name, g.interval, map(_recording, g.rules)) for g in recording_groups(values)))
+    return to_yaml(_groups((g.name, g.interval, map(recording, g.rules)) for g in recording_groups(values)))
 
 
 def alerts_file(values: Values) -> str:
@@ -69,5 +69,6 @@ def _groups(groups: Iterable[tuple[str, float | None, Iterable[Mapping[str, Any]
     }
 
 
-def _recording(rule: Recording) -> dict[str, Any]:
+def recording(rule: Recording) -> dict[str, Any]:
+    """One recording rule as it stands in the file."""
     return {"record": rule.record, "expr": rule.expr, **({"labels": dict(rule.labels)} if rule.labels else {})}

@@ -79,6 +79,10 @@ def _one_cluster() -> Iterable[tuple[str, str]]:
         yield from _rows(cluster, "kcloud_namespace_emissions_grams_total", 'namespace="ml"', line(per_second), BARE)
         labels = 'namespace="ml",currency="KRW"'
         yield from _rows(cluster, "kcloud_namespace_cost_total", labels, line(2 * per_second), BARE)
+    for unit, per_second in (("token", 60), ("request", 0)):
+        done = f'namespace="ml",pod="p",unit="{unit}"'
+        yield from _rows("c1", "kcloud_work_units_total", done, line(per_second), BARE)
+    yield from _rows("c1", "kcloud_namespace_energy_per_work_joules", 'namespace="ml",unit="token"', steady(4), BARE)
     for uuid, watts, busy in (("g1", 120, 0.75), ("g2", 80, 0.25)):
         device = f'node="n1",uuid="{uuid}"'
         yield from _rows("c1", "kcloud_accelerator_info", f'{device},index="0",{GPU}', steady(1))

@@ -9,14 +9,16 @@ import pytest
 import yaml
 
 from kcloud_exporter.artefacts.alerts import ALERTS
-from kcloud_exporter.artefacts.rules import alerts_file, alerts_of, recording_file, to_yaml
+from kcloud_exporter.artefacts.recording import budget_group, power_group
+from kcloud_exporter.artefacts.rules import alerts_file, alerts_of, to_yaml
 from kcloud_exporter.artefacts.values import parse_values
 from tests.artefacts.alert_cases import CASES
 from tests.artefacts.promtool import Firing, case, run
-from tests.artefacts.test_recording_rules import BUDGETS
+from tests.artefacts.test_recording_rules import BUDGETS, only
 
 VALUES = parse_values(BUDGETS, ALERTS)
-RECORDING = recording_file(VALUES)
+RECORDING = only([*power_group(VALUES).rules, *budget_group(VALUES).rules])
+"""Alerts about energy get the recorded series as their input."""
 BY_NAME = {alert.name: alert for alert in alerts_of(VALUES)}
 LATE = "120m"
 

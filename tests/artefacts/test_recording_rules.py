@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from kcloud_exporter.artefacts.alerts import ALERTS
 from kcloud_exporter.artefacts.recording import Recording
-from kcloud_exporter.artefacts.recording_energy import COVERAGE, FACILITY_HOURS, IT_HOURS, IT_SIDE, energy_groups
-from kcloud_exporter.artefacts.rules import ALERTS, recording_file, recording_groups, to_yaml
+from kcloud_exporter.artefacts.recording_energy import (
+    COVERAGE,
+    FACILITY_HOURS,
+    IT_HOURS,
+    IT_SIDE,
+    WORK_DONE,
+    WORK_ENERGY,
+    energy_groups,
+)
+from kcloud_exporter.artefacts.rules import recording, recording_file, recording_groups, to_yaml
 from kcloud_exporter.artefacts.values import parse_values
 from tests.artefacts.fleet_of_three import MINUTES, world
 from tests.artefacts.promtool import Expected, Inputs, case, run
@@ -63,6 +72,7 @@ MOMENT: Mapping[str, Mapping[str, float]] = {
     "cluster_namespace:kcloud_power_budget_watts:constant": {C1_ML: 250},
 }
 DAY = 86_400.0
+TOKENS = 'cluster="c1",namespace="ml",unit="token"'
 ENERGY: Mapping[str, Mapping[str, float]] = {
     "cluster_node_component:kcloud_node_energy_joules:rate5m": {
         'cluster="c1",component="cpu",node="n1"': 60,
@@ -111,6 +121,11 @@ ENERGY: Mapping[str, Mapping[str, float]] = {
         'cluster="c2",currency="KRW",namespace="ml"': 0.5 * DAY,
     },
     "currency:kcloud_namespace_cost:increase1d": {'currency="KRW"': 1.5 * DAY},
+    # The page shows no figure for requests, so none is recorded.
+    WORK_DONE: {TOKENS: 60},
+    WORK_ENERGY: {TOKENS: 240},
+    "cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate1h": {TOKENS: 4},
+    "cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate1d": {TOKENS: 4},
     "site_category:kcloud_site_facility_energy_joules:guarded_rate5m": {'category="pue2",site="s1"': 750},
     "site_category:kcloud_cluster_energy_joules:guarded_rate5m": {'category="pue2",site="s1"': 600},
     "site_category:kcloud_site_pue:ratio_rate1h": {'category="pue2",site="s1"': 1.25},
@@ -171,7 +186,7 @@ def test_pue_of_a_long_window_is_known_when_the_window_is(record: str, tmp_path:
 
 
 def only(rules: Iterable[Recording]) -> str:
-    return to_yaml({"groups": [{"name": "only", "rules": [{"record": r.record, "expr": r.expr} for r in rules]}]})
+    return to_yaml({"groups": [{"name": "only", "rules": [recording(r) for r in rules]}]})
 
 
 def changed(pattern: str, values: str) -> Inputs:

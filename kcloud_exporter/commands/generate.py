@@ -1,0 +1,67 @@
+"""`generate`: its flags, and what it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from kcloud_exporter.commands.flags import command, counted
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    flags = command(
+        commands,
+        "generate",
+        "write rules, alerts, runbooks, docs and samples from the catalogue",
+        example="kcloud-exporter generate --values my-values.yaml --output.path out",
+    )
+    flags.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; say what differs from the files on disk, and exit 1 when anything does",
+    )
+    flags.add_argument(
+        "--values",
+        type=Path,
+        metavar="FILE",
+        help="thresholds, durations and budgets (default: the built-in ones, see config/rules-values.example.yaml)",
+    )
+    flags.add_argument(
+        "--output.path",
+        dest="output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where rules/, dashboards/, docs/ and config/ are written (default: here)",
+    )
+    flags.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from kcloud_exporter.artefacts import tree
+    from kcloud_exporter.artefacts.alerts import ALERTS
+    from kcloud_exporter.artefacts.values import read_values
+    from kcloud_exporter.config.load import json_schema
+    from kcloud_exporter.telemetry import Telemetry
+    from kcloud_exporter.vendors.mapping import load_vendors
+
+    schema = json.dumps(json_schema(), indent=2) + "\n"
+    files = tree.tree(read_values(args.values, ALERTS), load_vendors(), Telemetry().families(), schema)
+    if args.check:
+        found = tree.differences(args.output, files)
+        for difference in found:
+            print(difference, file=sys.stderr)
+        if found:
+            print(f"{counted(len(found), 'file')} to write anew: run kcloud-exporter generate", file=sys.stderr)
+            return 1
+        print(f"{counted(len(files), 'file')} as generated")
+        return 0
+    changed = tree.write(args.output, files)
+    for name in changed:
+        print(name)
+    print(f"{counted(len(changed), 'file')} changed, {len(files) - len(changed)} as they were")
+    return 0
