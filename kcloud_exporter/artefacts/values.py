@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import Field, ValidationError, field_validator
 
+from kcloud_exporter.config.fields import Duration
 from kcloud_exporter.config.messages import all_told
 from kcloud_exporter.config.reading import read_yaml
-from kcloud_exporter.config.schema import Duration, Strict
+from kcloud_exporter.config.schema import Strict
 from kcloud_exporter.errors import ConfigError
 
 Severity = Literal["critical", "warning", "info"]
