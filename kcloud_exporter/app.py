@@ -212,6 +212,7 @@ def _announce(options: ServeOptions) -> None:
     _say(
         f"kcloud-exporter {__version__} is running; Ctrl-C stops it\n"
         f"  landing page     {base}/\n"
+        f"  live page        {base}/live\n"
         f"  metrics          {base}/metrics"
     )
 

@@ -20,7 +20,7 @@ _LEAST: Final = 0.5
 _VM_POWER: Final = "kcloud_vm_power_watts"
 
 Parts = dict[str, float]
-"""Component → watts."""
+"""Component → watts, or joules."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,12 @@ def components(cluster: ClusterSnapshot) -> Parts:
     return by_component(cluster, family.name, None, family.labels).get("", {})
 
 
+def energy(cluster: ClusterSnapshot) -> Parts:
+    """Joules of one cluster by component, since its counters began."""
+    family = catalogue.CLUSTER_ENERGY
+    return by_component(cluster, family.name, None, family.labels).get("", {})
+
+
 def site_values(table: Table | None) -> dict[tuple[str, ...], float]:
     """Label values → value of a family of the fleet, without what is absent."""
     if table is None:
@@ -102,21 +108,22 @@ def flow(clusters: Iterable[ClusterSnapshot], overheads: Mapping[str, float]) ->
     graph, every = _Graph(), list(clusters)
     held = {cluster.name: owners(cluster) for cluster in every}
     ranked = _ranked(held)
-    shown = {(where, kind, name) for _, where, kind, name in ranked[:MOST_OWNERS]}
-    twice = _repeated(name for _, where, kind, name in ranked[:MOST_OWNERS])
+    first = ranked if len(ranked) == MOST_OWNERS + 1 else ranked[:MOST_OWNERS]  # one alone needs no node of its own
+    shown = {(where, kind, name) for _, where, kind, name in first}
+    twice = _repeated(name for _, _, _, name in first)
     for cluster in every:
         at = graph.node(f"cluster:{cluster.name}", cluster.name, 1, "cluster")
         whole = components(cluster)
         graph.link(graph.node(f"site:{cluster.site}", cluster.site, 0, "site"), at, math.fsum(whole.values()))
     for site, value in overheads.items():
-        end = graph.node(f"overhead:{site}", "Facility overhead", 1, "overhead")
+        end = graph.node(f"overhead:{site}", f"Overhead · {site}", 1, "overhead")
         graph.link(f"site:{site}", end, value)
     for component in catalogue.COMPONENTS:
         graph.node(f"component:{component}", component, 2, "component")
-    for _, where, kind, name in ranked[:MOST_OWNERS]:
+    for _, where, kind, name in first:
         label = name or "(no name)"
         graph.node(f"{kind}:{where}/{name}", f"{label} · {where}" if name in twice else label, 3, kind)
-    graph.node("others:", f"{len(ranked) - MOST_OWNERS} others", 3, "others")
+    graph.node("others:", f"{len(ranked) - len(first)} others", 3, "others")
     graph.node("nobody:", "Unattributed", 3, "nobody")
     graph.node("rest:", "Not broken down", 3, "rest")
     for cluster in every:

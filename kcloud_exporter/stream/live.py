@@ -11,7 +11,7 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.model import ClusterSnapshot, Snapshot
 from kcloud_exporter.stream.channel import Draft
 from kcloud_exporter.stream.devices import accelerators, sources
-from kcloud_exporter.stream.flow import components, flow, site_values
+from kcloud_exporter.stream.flow import Parts, components, energy, flow, site_values
 from kcloud_exporter.stream.power import chosen_clusters, completeness_of, time_text, watts
 
 TREND_POINTS: Final = 120
@@ -34,30 +34,28 @@ class Trend:
         power = {name: math.fsum(parts.values()) for name, c in snapshot.clusters.items() if (parts := components(c))}
         self.points.append((snapshot.timestamp, power))
         for name, cluster in snapshot.clusters.items():
-            joules = energy(cluster)
-            if joules is not None:
-                self._first.setdefault(name, joules)
+            if joules := energy(cluster):
+                self._first.setdefault(name, math.fsum(joules.values()))
 
     def since_begun(self, clusters: Iterable[ClusterSnapshot]) -> float | None:
         """Joules of some clusters since each was first seen; None while none is known."""
         pairs = [(energy(cluster), self._first.get(cluster.name)) for cluster in clusters]
-        grown = [now - first for now, first in pairs if now is not None and first is not None]
+        grown = [math.fsum(now.values()) - first for now, first in pairs if now and first is not None]
         return math.fsum(grown) if grown else None
 
     def of(self, clusters: Iterable[ClusterSnapshot]) -> list[tuple[float, float | None]]:
-        """(Unix time, watts of some clusters) of the last cycles; None where one of them was unknown."""
-        names = [cluster.name for cluster in clusters]
+        """(Unix time, watts of some clusters) of the last cycles.
+
+        None where one that was known before or after is not: it would look as if the power had fallen.
+        """
+        points = tuple(self.points)
+        ever = {name for _, power in points for name in power}
+        names = [cluster.name for cluster in clusters if cluster.name in ever]
         return [
             (round(at, 1), round(math.fsum(power[n] for n in names), 1) if all(n in power for n in names) else None)
-            for at, power in tuple(self.points)
+            for at, power in points
+            if names
         ]
-
-
-def energy(cluster: ClusterSnapshot) -> float | None:
-    """Joules of one cluster since its counters began; None when it has none."""
-    table = cluster.tables.get(catalogue.CLUSTER_ENERGY.name)
-    known = [value for value in table.values.tolist() if not math.isnan(value)] if table is not None else []
-    return math.fsum(known) if known else None
 
 
 class LiveEvents:
@@ -85,21 +83,18 @@ class LiveEvents:
         return [Draft("live", payload)]
 
     def _total(self, chosen: list[ClusterSnapshot], sites: list[dict[str, Any]]) -> dict[str, Any]:
-        parts: dict[str, list[float]] = {}
-        for cluster in chosen:
-            for component, value in components(cluster).items():
-                parts.setdefault(component, []).append(value)
+        power, joules = _added(map(components, chosen)), _added(map(energy, chosen))
         completeness, nodes = completeness_of(chosen)
         told: dict[str, Any] = {
-            "components": {c: watts(math.fsum(parts[c])) for c in catalogue.COMPONENTS if c in parts},
+            "components": _rounded(power),
+            "energy_components": _rounded(joules),
             "completeness_ratio": round(completeness, 6),
             "nodes": nodes,
         }
-        if parts:
-            told["power_watts"] = watts(math.fsum(value for values in parts.values() for value in values))
-        counted = [joules for cluster in chosen if (joules := energy(cluster)) is not None]
-        if counted:
-            told["energy_joules"] = watts(math.fsum(counted))
+        if power:
+            told["power_watts"] = watts(math.fsum(power.values()))
+        if joules:
+            told["energy_joules"] = watts(math.fsum(joules.values()))
         grown = self._trend.since_begun(chosen)
         if grown is not None and self._trend.begun is not None:
             told["energy_since"] = {"time": time_text(self._trend.begun), "joules": watts(grown)}
@@ -107,6 +102,18 @@ class LiveEvents:
         if pue is not None:
             told["pue"] = pue
         return told
+
+
+def _added(of_clusters: Iterable[Parts]) -> Parts:
+    found: dict[str, list[float]] = {}
+    for parts in of_clusters:
+        for component, value in parts.items():
+            found.setdefault(component, []).append(value)
+    return {component: math.fsum(found[component]) for component in catalogue.COMPONENTS if component in found}
+
+
+def _rounded(parts: Parts) -> Parts:
+    return {component: watts(value) for component, value in parts.items()}
 
 
 def _cluster(cluster: ClusterSnapshot) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Routes: the streams, to be handed to the web server."""
+"""Routes: the streams and the live page, to be handed to the web server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from aiohttp import web
 
 from kcloud_exporter.stream.hub import Hub
+from kcloud_exporter.stream.page import page_routes
 from kcloud_exporter.stream.sse import power_events
 from kcloud_exporter.stream.websocket import conversation
 
@@ -16,4 +17,5 @@ def routes(hub: Hub) -> list[web.RouteDef]:
     return [
         web.get("/api/v1/monitoring/events/power", partial(power_events, hub)),
         web.get("/api/v1/monitoring/stream/power", partial(conversation, hub, "power"), allow_head=False),
+        *page_routes(),
     ]

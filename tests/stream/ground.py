@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from tests.web.program import Program
 EVENTS = "/api/v1/monitoring/events/power"
 SOCKET = "/api/v1/monitoring/stream/power"
 START = 1_700_000_000.0
+Rows = dict[tuple[str, ...], float]
 Pods = Mapping[tuple[str, str, str, str], float]
 """(cluster, node, namespace or "" for nobody, component) → watts."""
 
@@ -53,7 +55,8 @@ def snapshot(
 
     def add(cluster: str, family: Family, row: tuple[str, ...], value: float) -> None:
         rows = tables[cluster][family]
-        rows[row] = rows.get(row, 0.0) + value
+        known = [each for each in (rows.get(row, math.nan), value) if not math.isnan(each)]
+        rows[row] = math.fsum(known) if known else math.nan
 
     for (cluster, node, namespace, component), value in pods.items():
         add(cluster, catalogue.CLUSTER_POWER, (cluster, component), value)
