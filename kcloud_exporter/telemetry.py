@@ -83,6 +83,12 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self._backup_failures = Counter(
+            "kcloud_exporter_storage_backup_failures_total",
+            "Times that the backup of the counters could not be written; the counters themselves were.",
+            registry=self.registry,
+        )
+
         self._stream_clients = Gauge(
             "kcloud_exporter_stream_clients",
             "Streams that are open, by kind.",
@@ -106,6 +112,10 @@ class Telemetry:
             self._stream_events.labels(kind)
             for reason in ("skipped", "slow"):
                 self._stream_dropped.labels(kind, reason)
+
+    def backup_failed(self) -> None:
+        """Note that there is no new backup."""
+        self._backup_failures.inc()
 
     def stream_clients(self, kind: str, change: int) -> None:
         """Note one stream more, or one less."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ async def fleet() -> AsyncIterator[Fleet]:
 class Running:
     """A runtime whose configuration can be changed under it, ticking by hand."""
 
-    def __init__(self, fleet: Fleet, storage: Path | None = None, interval: str = "1s") -> None:
+    def __init__(self, fleet: Fleet, storage: Path | None = None, interval: str = "5s") -> None:
         self.data: dict[str, Any] = fleet.kcloud_config("exporter", interval=interval)
         self.runtime = Runtime(self.config(), self.config, storage)
 
@@ -76,7 +77,10 @@ class TestReload:
     async def test_a_removed_cluster_leaves_the_page_and_a_new_one_continues_its_counters(
         self, running: Running
     ) -> None:
-        await asyncio.sleep(0.2)
+        began = asyncio.get_running_loop().time()
+        await running.runtime.tick()
+        joules_then = (await running.page())[JOULES]
+        await asyncio.sleep(0.5)
         await running.runtime.tick()
         joules = (await running.page())[JOULES]
         everything = running.data
@@ -90,7 +94,12 @@ class TestReload:
         running.data = everything
         assert await running.runtime.reload() == []
         await running.runtime.tick()
-        assert (await running.page())[JOULES] >= joules > 0
+        page = await running.page()
+        elapsed = asyncio.get_running_loop().time() - began
+        assert page[JOULES] > joules > 0
+        assert (page[JOULES] - joules_then) / page[SEOUL] == pytest.approx(elapsed, rel=0.2), (
+            "its time away is short enough to count"
+        )
 
     async def test_clusters_that_did_not_change_keep_their_state(self, running: Running) -> None:
         kept = running.runtime.pipeline.clusters["seoul-b"]
@@ -145,23 +154,34 @@ async def test_energy_is_conserved_at_every_level(running: Running) -> None:
     assert site == pytest.approx(whole["seoul-a"] + whole["seoul-b"], rel=1e-9)
 
 
-async def test_counters_continue_in_the_next_process_and_the_time_between_is_a_gap(
+async def test_counters_continue_in_the_next_process_and_the_time_between_is_counted_like_any_other(
     fleet: Fleet, tmp_path: Path
 ) -> None:
+    """The powers are constant, so joules over watts are the seconds that were counted: joule-only meters, too."""
+    rapl = 'kcloud_cluster_{}{{cluster="seoul-b",component="cpu"}}'
+    site = 'kcloud_site_{}{{site="icn1"}}'
     first = Running(fleet, tmp_path)
     await first.runtime.tick()
-    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await asyncio.sleep(0.5)
     await first.runtime.tick()
     joules = (await first.page())[JOULES]
     await first.close()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.5)
     second = Running(fleet, tmp_path)
     await second.runtime.tick()
+    elapsed = time.monotonic() - began
     page = await second.page()
     await second.close()
 
-    assert page[JOULES] == joules > 0
-    assert 0.25 < page['kcloud_energy_gap_seconds_total{cluster="seoul-a"}'] < 5
+    assert page[JOULES] > joules > 0
+    for watts, energy in (
+        (SEOUL, JOULES),
+        (rapl.format("power_watts"), rapl.format("energy_joules_total")),
+        (site.format("it_power_watts"), site.format("it_energy_joules_total")),
+    ):
+        assert page[energy] / page[watts] == pytest.approx(elapsed, rel=0.1)
+    assert page['kcloud_energy_gap_seconds_total{cluster="seoul-a"}'] == 0
 
 
 async def test_carbon_and_cost_follow_the_energy_at_the_sites_factors(running: Running) -> None:

@@ -90,9 +90,13 @@ class Ours:
         parsed = self._timed("parse", lambda: parse_text(body, self._index, openmetrics=False))
         scrape = Scrape("bench", "bench", self._table, parsed.rows, parsed.values, parsed.timestamps, now, 0.0)
         books = self._timed("derive", lambda: self._cluster.cycle([scrape], now, now))
-        self._timed("persist", lambda: self._counters.save({"bench": self._cluster.energy}, {}, now))
+        self._timed("persist", lambda: self._persist(now))
         snapshot = Snapshot(now, 0, {"bench": books.snapshot}, {})
         self.series = self._timed("render", lambda: self._pages.render(snapshot))
+
+    def _persist(self, monotonic: float) -> None:
+        samples = {"bench": self._cluster.last_samples(monotonic)}
+        self._counters.save({"bench": self._cluster.energy}, {}, samples)
 
     def close(self) -> None:
         """Let go of the folder."""

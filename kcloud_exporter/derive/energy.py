@@ -49,11 +49,38 @@ def interval(previous: float | None, now: float, longest: float) -> Interval:
     return Interval(elapsed, 0.0) if elapsed <= longest else Interval(0.0, elapsed)
 
 
+@dataclass(slots=True)
+class Progress:
+    """Up to when the counters of one scope count: on the monotonic clock of this boot, and as Unix time.
+
+    None where that is not known. It goes to disk with the counters, so that no time is counted twice and none is
+    lost when the process, or the configuration's opinion of a cluster, comes and goes.
+    """
+
+    monotonic: float | None = None
+    wall: float | None = None
+
+    def step(self, now: float, monotonic: float, longest: float) -> Interval:
+        """Go on until now (Unix seconds; seconds of the monotonic clock). Returns the time in between.
+
+        Without a monotonic time to go on from (another boot, a time that has not come yet) it is all a gap.
+        """
+        if self.monotonic is not None and self.monotonic <= monotonic:
+            span = interval(self.monotonic, monotonic, longest)
+        else:
+            span = Interval(0.0, 0.0 if self.wall is None else max(0.0, now - self.wall))
+        self.monotonic, self.wall = monotonic, now
+        return span
+
+
 class Totals:
     """Counters of one family: label tuple → a value that never falls. Rows are append-only."""
 
     def __init__(
-        self, rows: Sequence[tuple[str, ...]] = (), values: Sequence[float] | Floats = (), seen: float = -np.inf
+        self,
+        rows: Sequence[tuple[str, ...]] = (),
+        values: Sequence[float] | Floats = (),
+        seen: float = -np.inf,
     ) -> None:
         self.keys: list[tuple[str, ...]] = list(rows)
         self.values: Floats = np.array(values, np.float64)
@@ -109,15 +136,28 @@ class Totals:
         return slim
 
 
+@dataclass(frozen=True, slots=True)
+class SiteBook:
+    """The counters of one site: energy family → totals."""
+
+    totals: dict[str, Totals]
+    progress: Progress
+
+
 class EnergyBook:
     """All counters of one cluster: family → totals, the time that was not integrated, and the marks of work."""
 
     def __init__(
-        self, totals: Mapping[str, Totals] | None = None, gap_seconds: float = 0.0, work: WorkBook | None = None
+        self,
+        totals: Mapping[str, Totals] | None = None,
+        gap_seconds: float = 0.0,
+        work: WorkBook | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.totals: dict[str, Totals] = dict(totals or {})
         self.gap_seconds = gap_seconds
         self.work = work or WorkBook()
+        self.progress = progress or Progress()
 
     def integrate(
         self, power: Mapping[str, Table], shown: Mapping[str, Table], span: Interval, now: float
@@ -160,8 +200,9 @@ _OF_PODS: Final = (catalogue.POD_ENERGY, catalogue.WORK_UNITS)
 
 def _without_ended(totals: Totals, now: float, keep_seconds: float, most: int) -> Totals:
     age = now - totals.last_added
-    ended = age > 0
-    ages = np.sort(age[ended])
-    oldest = ages[most - 1] if len(ages) > most else np.inf
-    dead = ended & ((age > keep_seconds) | (age > oldest))
+    ended = np.flatnonzero(age > 0)
+    dead: Mask = age > keep_seconds
+    # The newest last; of those that ended at the same time, the ones that came last.
+    by_age = ended[np.argsort(-age[ended], kind="stable")]
+    dead[by_age[: max(0, len(by_age) - most)]] = True
     return totals.without(dead) if dead.any() else totals

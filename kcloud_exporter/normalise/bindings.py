@@ -13,6 +13,7 @@ import numpy as np
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Floats, Mask, Rows, SeriesTable
 from kcloud_exporter.normalise.columns import Column
+from kcloud_exporter.normalise.samples import NO_SAMPLE, SAMPLE, LastSample, Samples
 from kcloud_exporter.readings import Grow
 from kcloud_exporter.vendors.mapping import SeriesRule
 from kcloud_exporter.vendors.quantities import Quantity
@@ -66,11 +67,16 @@ class Binding:
         self.trace: Trace | None = None
         self.previous_value, self.previous_time = Grow(np.float64), Grow(np.float64)
         self.previous_noted = Grow(np.float64)
+        self.series = Grow(np.uint64)
         self._unique_at = -1
         self._unique = True
 
-    def add(self, row: int, slot: int, rule: SeriesRule) -> None:
-        """Bind one row of the table to one slot of the column."""
+    def add(self, row: int, slot: int, rule: SeriesRule, series: int = 0, last: LastSample = NO_SAMPLE) -> None:
+        """Bind one row of the table to one slot of the column.
+
+        A counter has a number by which its `series` is known in other processes, and may go on from its `last`
+        sample there.
+        """
         flags = (
             (_COUNTER if rule.counter else 0)
             | (_ZERO_MISSING if rule.zero == "missing" else 0)
@@ -90,9 +96,12 @@ class Binding:
         self._sentinel.append(np.inf if rule.sentinel_from is None else rule.sentinel_from)
         self._flags.append(flags)
         self._any |= flags
-        self.previous_value.append(np.nan)
-        self.previous_time.append(np.nan)
-        self.previous_noted.append(np.nan)
+        self.previous_value.append(last.value)
+        self.previous_time.append(last.time)
+        self.previous_noted.append(last.noted)
+        self.series.append(series)
+        if last.seen > self.column.seen.view[slot]:
+            self.column.value.view[slot], self.column.seen.view[slot] = last.watts, last.seen
 
     def apply(self, dense: Dense, now: float) -> list[tuple[RejectReason, Rows]]:
         """Scatter one cycle into the column. Returns the rejected rows by reason."""
@@ -167,6 +176,27 @@ class Binding:
         if fell.any():
             rejected.append(("counter_reset", self.rows.view[fell]))
         return np.where(counting, rate, value)
+
+    @property
+    def counts(self) -> bool:
+        """Whether there are counters among the rows."""
+        return bool(self._any & _COUNTER)
+
+    def last_samples(self, since: float) -> Samples:
+        """The last sample of every counter that was noted at `since` or later."""
+        rows = np.flatnonzero(self.previous_noted.view >= since)
+        found = np.empty(len(rows), SAMPLE)
+        slots = self.slots.view[rows]
+        for name, column in (
+            ("series", self.series.view[rows]),
+            ("value", self.previous_value.view[rows]),
+            ("time", self.previous_time.view[rows]),
+            ("noted", self.previous_noted.view[rows]),
+            ("watts", self.column.value.view[slots]),
+            ("seen", self.column.seen.view[slots]),
+        ):
+            found[name] = column
+        return found
 
     def _translated(self, value: Floats, raw: Floats) -> Floats:
         value = value.copy()

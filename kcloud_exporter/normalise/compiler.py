@@ -21,6 +21,7 @@ from kcloud_exporter.normalise.identity import (
     pci_key,
     whole_of,
 )
+from kcloud_exporter.normalise.samples import NO_SAMPLE, LastSample, series_number
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
@@ -42,6 +43,7 @@ class Compiler:
     ) -> None:
         self.names, self.outdated = names, False
         self.own_pods: dict[tuple[str, str], tuple[str, str]] = {}
+        self.remembered: dict[int, LastSample] = {}
         self._vendors, self._meters, self._entities, self._columns = vendors, meters, entities, columns
         self._targets: Interned[tuple[str, str]] = Interned()
         self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
@@ -58,7 +60,7 @@ class Compiler:
         self.names = earlier.names
         self.names.forget_answers()
         self.own_pods = earlier.own_pods
-        self._targets = earlier._targets
+        self._targets, self.remembered = earlier._targets, earlier.remembered
 
     def compile(self, state: TableState, start: int, end: int, *, inventory: bool) -> None:
         """Bind rows start..end-1 of a table; only inventory series, or only the others."""
@@ -137,7 +139,11 @@ class Compiler:
         binding = state.bindings.get(rule.to)
         if binding is None:
             binding = state.bindings[rule.to] = Binding(quantity, column)
-        binding.add(row, slot, rule)
+        if rule.counter:
+            series = series_number(rule.to, rule.scale, labels)
+            binding.add(row, slot, rule, series, self.remembered.pop(series, NO_SAMPLE))
+        else:
+            binding.add(row, slot, rule)
 
     def _entity(
         self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels, entity: str

@@ -19,6 +19,7 @@ from kcloud_exporter.normalise.bindings import Dense, carry_over, count_by_sourc
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.compiler import Compiler
 from kcloud_exporter.normalise.identity import NodeNames
+from kcloud_exporter.normalise.samples import Samples, as_samples, by_series
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.normalise.work import WorkCounters, WorkMeter
 from kcloud_exporter.readings import NEVER, Entities, Evaluated, Grow, Readings
@@ -78,6 +79,19 @@ class ClusterEngine:
         for group in by_table.values():
             rejections.update(self._apply(self._state(group[0].table), group, now))
         return rejections
+
+    def remember(self, samples: Samples) -> None:
+        """Let counters that are seen for the first time go on from the last samples that an earlier engine had."""
+        self._compiler.remembered.update(by_series(samples))
+
+    def last_samples(self, now: float) -> Samples:
+        """The last sample of every counter, for an engine that comes after this one; none that is stale."""
+        since = now - self._max_staleness
+        remembered = self._compiler.remembered
+        for series in [series for series, last in remembered.items() if last.noted < since]:
+            del remembered[series]
+        found = [b.last_samples(since) for s in self._tables.values() for b in s.bindings.values() if b.counts]
+        return np.concatenate([as_samples(remembered), *found])
 
     def retire(self, table: SeriesTable, successor: SeriesTable) -> None:
         """A source has dropped its dead series: its new table takes the old one's place at the next cycle.

@@ -19,11 +19,12 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
-from kcloud_exporter.errors import SelectorError, StorageError
+from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.explain.tree import Node
 from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, Table
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters, work_meters
 from kcloud_exporter.pipeline.explanation import explain
+from kcloud_exporter.pipeline.persistence import Persistence
 from kcloud_exporter.pipeline.sites import Sites
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
@@ -56,10 +57,12 @@ class Pipeline:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
-        self._counters, self._monotonic = counters, monotonic
-        self._wall = wall
+        self._persistence = Persistence(counters, telemetry)
+        self._wall, self._monotonic = wall, monotonic
         self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
+        for name, cluster in self.clusters.items():
+            cluster.remember(counters.last_samples(name))
         self._label_names = config.cluster_labels
         self._books: dict[str, Books] = {}
         self._latest: Snapshot | None = None
@@ -74,10 +77,11 @@ class Pipeline:
         now = self._wall()
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
+        monotonic = self._monotonic()
         with self._telemetry.stage("derive"):
-            snapshot = await self._work(partial(self._derive, outcomes, now, self._monotonic()))
+            snapshot = await self._work(partial(self._derive, outcomes, now, monotonic))
         with self._telemetry.stage("persist"):
-            await self._work(partial(self._persist, now))
+            await self._work(partial(self._persist, now, monotonic))
         self.cycles += 1
         if self.cycles % COMPACT_EVERY == 0:
             await self._work(self._compact)
@@ -148,17 +152,12 @@ class Pipeline:
             empty = ClusterSnapshot(name, cluster.cluster.site, cluster.source_tables())
             self._books[name] = Books(empty, None, 0, 0, {}, {}, small_table([]), Interval(0.0, 0.0))
 
-    def _persist(self, now: float) -> None:
-        """Counters are on disk before the page that shows them. Where the disk fails, the cycle goes on and says so."""
-        energy = {name: cluster.energy for name, cluster in self.clusters.items()}
+    def _persist(self, now: float, monotonic: float) -> None:
+        """Counters are on disk before the page that shows them."""
         if self.cycles % COMPACT_EVERY == COMPACT_EVERY - 1:
-            for book in energy.values():
-                book.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
-        try:
-            self._counters.save(energy, self._sites.energy, now)
-        except StorageError as exc:
-            self._telemetry.storage_failed()
-            log.exception("counters could not be written; they go on in memory", extra={"detail": str(exc)})
+            for cluster in self.clusters.values():
+                cluster.energy.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
+        self._persistence.persist(self.clusters, self._sites.energy, now, monotonic)
 
     def _fleet_tables(self, now: float, monotonic: float) -> dict[str, Table]:
         fresh = frozenset(name for name, at in self._books_at.items() if at == monotonic)
@@ -180,10 +179,7 @@ class Pipeline:
 
     def continue_from(self, earlier: Pipeline) -> None:
         """Take over sources and state of every cluster whose configuration is the same as before."""
-        self.cycles, self._sites.previous = earlier.cycles, earlier._sites.previous
-        for name, cluster in self.clusters.items():
-            if name in earlier.clusters:
-                cluster.previous = earlier.clusters[name].previous
+        self.cycles, self._persistence = earlier.cycles, earlier._persistence
         if _common(self.config) != _common(earlier.config):
             return
         for name, cluster in list(self.clusters.items()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import ClusterConfig, Config
 from kcloud_exporter.derive.cycle import close_books
-from kcloud_exporter.derive.energy import EnergyBook, Interval, interval
+from kcloud_exporter.derive.energy import EnergyBook, Interval
 from kcloud_exporter.derive.inputs import facility_watts
 from kcloud_exporter.derive.ledger import Ledger
 from kcloud_exporter.derive.per_work import EnergyPerWork
@@ -19,8 +19,9 @@ from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
 from kcloud_exporter.explain.families import ClusterFamilies
 from kcloud_exporter.explain.ledger import LedgerTrees
-from kcloud_exporter.model import ClusterSnapshot, Outcome, Scrape, SeriesTable, Table
+from kcloud_exporter.model import ClusterSnapshot, Floats, Outcome, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.normalise.samples import packed, unpacked
 from kcloud_exporter.normalise.work import WorkMeter
 from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
@@ -61,7 +62,6 @@ class ClusterPipeline:
 
     def __init__(self, config: Config, cluster: ClusterConfig, vendors: VendorIndex, energy: EnergyBook) -> None:
         self.config, self.cluster, self.energy = config, cluster, energy
-        self.previous: float | None = None
         self.sources: dict[str, SourceState] = {}
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
@@ -76,6 +76,14 @@ class ClusterPipeline:
             forget_after=config.global_.forget_after,
             work=meters,
         )
+
+    def remember(self, samples: Floats) -> None:
+        """Go on from the last samples of counters that an earlier process, or configuration, has left."""
+        self._engine.remember(unpacked(samples))
+
+    def last_samples(self, monotonic: float) -> Floats:
+        """The last samples of counters, as plain numbers, for whoever comes after."""
+        return packed(self._engine.last_samples(monotonic))
 
     def retire(self, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
         """Sources have dropped dead series: follow their new tables."""
@@ -95,12 +103,16 @@ class ClusterPipeline:
             self.sources[source].rejected[reason] += count
         self._readings = None  # what cannot be read must not be explained with what was before
         readings = self._engine.readings(monotonic)
-        span = interval(self.previous, monotonic, self.config.global_.max_staleness)
-        self.previous = monotonic
+        span = self.energy.progress.step(now, monotonic, self.config.global_.max_staleness)
         policy = self.config.ledger
-        ledger, tables, namespace_watts = close_books(
-            readings, self._tables, self.energy, span, now, idle=policy.idle, overhead=policy.overhead
-        )
+        try:
+            ledger, tables, namespace_watts = close_books(
+                readings, self._tables, self.energy, span, now, idle=policy.idle, overhead=policy.overhead
+            )
+        except Exception:
+            # A defect. How much of it is in the counters is not known, so it is not tried again.
+            self.energy.gap_seconds += span.seconds
+            raise
         tables.update(self._work(readings, ledger, namespace_watts, span, now, monotonic))
         self._count_derived(ledger)
         tables[catalogue.ENERGY_GAP.name] = small_table([((self.cluster.name,), self.energy.gap_seconds)])

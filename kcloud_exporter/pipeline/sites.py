@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import Config, SiteConfig
 from kcloud_exporter.derive.carbon_cost import per_second, price_at
-from kcloud_exporter.derive.energy import SITE_LEVELS, Totals, interval
+from kcloud_exporter.derive.energy import SITE_LEVELS, Totals
 from kcloud_exporter.derive.pue import SitePower, site_power
 from kcloud_exporter.derive.tables import small_table
 from kcloud_exporter.model import Table
@@ -23,7 +23,6 @@ class Sites:
 
     def __init__(self, config: Config, clusters: Mapping[str, ClusterPipeline], counters: Counters) -> None:
         self._config, self._clusters = config, clusters
-        self.previous: float | None = None
         self.energy = {site.name: counters.site(site.name) for site in config.sites}
         self._books: Mapping[str, Books] = {}
 
@@ -36,16 +35,16 @@ class Sites:
         """
         self._books = books
         rows: dict[str, list[tuple[tuple[str, ...], float]]] = {}
-        span = interval(self.previous, monotonic, self._config.global_.max_staleness)
-        self.previous = monotonic
         for site in self._config.sites:
             self._factors(site, fresh, now, rows)
             mine: dict[str, list[tuple[tuple[str, ...], float]]] = {}
             self._site_rows(site, mine)
+            energy = self.energy[site.name]
+            span = energy.progress.step(now, monotonic, self._config.global_.max_staleness)
             for family, counter in SITE_LEVELS.items():
                 if family.name in mine:
                     table = small_table(mine[family.name])
-                    totals = self.energy[site.name].setdefault(counter.name, Totals())
+                    totals = energy.totals.setdefault(counter.name, Totals())
                     totals.add(table, span.seconds, now)
                     shown = totals.table(table)
                     rows.setdefault(counter.name, []).extend(zip(shown.keys.rows, shown.values.tolist(), strict=True))

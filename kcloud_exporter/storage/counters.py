@@ -1,56 +1,58 @@
 """CounterStore: counters on disk (SQLite, WAL, synchronous=FULL), one transaction per cycle.
 
 A cycle writes one BLOB of float64 per (scope, family) and only the label tuples that are new, so that a large
-fleet costs megabytes and one fsync, not a row per counter. Every piece carries a checksum of its own: SQLite
-checks its write-ahead log, but not the pages of the main file.
+fleet costs megabytes and one fsync, not a row per counter. Every piece carries a checksum of its own, and the
+number of the last cycle stands beside the store as well (see `mark`), so that nothing is lost unnoticed.
 
-Damage is never answered with a silent reset: the file is set aside under another name, the newest backup that
-is whole takes its place, and `recovered` tells it.
+Damage is never answered with a silent reset: the files are set aside under other names, the best that all copies
+hold together takes their place, and `recovered` tells it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import shutil
 import sqlite3
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import numpy as np
-
 from kcloud_exporter.errors import StorageError
-from kcloud_exporter.model import Floats
+from kcloud_exporter.storage.mark import Mark, MarkDamageError
+from kcloud_exporter.storage.pieces import (
+    SCHEMA,
+    TABLES,
+    Books,
+    Copy,
+    Key,
+    NewerSchemaError,
+    Stored,
+    chained,
+    checksum,
+    head_of,
+)
+from kcloud_exporter.storage.recovery import BACKUP, MAIN, NEW, best_of, log_of, read_alone, read_main, set_aside
 
-SCHEMA: Final = 1
-_FILE, _LOCK, _BACKUP = "counters.sqlite", "lock", "counters.backup.sqlite"
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS labels (
-  scope TEXT NOT NULL, family TEXT NOT NULL, first INTEGER NOT NULL, rows TEXT NOT NULL, checksum BLOB NOT NULL,
-  PRIMARY KEY (scope, family, first)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS totals (
-  scope TEXT NOT NULL, family TEXT NOT NULL, count INTEGER NOT NULL, extra TEXT NOT NULL, payload BLOB NOT NULL,
-  checksum BLOB NOT NULL, PRIMARY KEY (scope, family)) STRICT, WITHOUT ROWID;
-"""
+__all__ = ["Books", "CounterStore", "DamagedError", "Key", "Stored"]
 
-
-@dataclass(slots=True)
-class Stored:
-    """The counters of one family of one scope: label tuples, their values, and what else belongs to them."""
-
-    keys: list[tuple[str, ...]]
-    values: Floats
-    extra: dict[str, float] = field(default_factory=dict)
+_LOCK: Final = "lock"
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-Books = Mapping[tuple[str, str], Stored]
-"""(scope, family) → counters. A scope is a cluster or a site."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What stands in the file: its cycle; per family how many rows and the last of them; the checksums."""
+
+    cycle: int
+    rows: dict[Key, tuple[int, tuple[str, ...]]]
+    chains: dict[Key, bytes]
+    sums: dict[Key, bytes]
+
+
+class DamagedError(StorageError):
+    """The file on disk can no longer be written to as it is: `rewrite` everything."""
 
 
 class CounterStore:
@@ -59,24 +61,71 @@ class CounterStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.recovered = ""
-        self._lock = _lock(folder)
-        self._written: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {}
-        try:
-            self._db, self._books = self._begin()
-        except StorageError:
-            self._lock.close()
-            raise
-        for key, stored in self._books.items():
-            self._written[key] = _end(stored)
+        self._written = _Written(0, {}, {}, {})
+        self._books: dict[Key, Stored] = {}
+        self._inode = 0
+        self._backup_is_whole = True
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_lock(folder))
+            self._mark = Mark(folder)
+            stack.callback(self._mark.close)
+            try:
+                self._db = self._begin()
+                self._mark.write(self.cycle)
+            except NewerSchemaError as exc:
+                newer = f"was written by a newer version (schema {exc}, this one reads {SCHEMA})"
+                raise StorageError(f"{folder / MAIN} {newer}; run that version, or give another folder") from exc
+            except (sqlite3.Error, OSError) as exc:
+                raise StorageError(f"{folder / MAIN}: {exc}; it must be readable and writable") from exc
+            self._closing = stack.pop_all()
 
-    def _begin(self) -> tuple[sqlite3.Connection, dict[tuple[str, str], Stored]]:
-        try:
-            db = _open(self._folder / _FILE)
-            return db, _read(db)
-        except (sqlite3.DatabaseError, DamageError) as exc:
-            return self._recover(exc)
+    @property
+    def cycle(self) -> int:
+        """The number of the cycle that is on disk."""
+        return self._written.cycle
 
-    def load(self) -> dict[tuple[str, str], Stored]:
+    def _begin(self) -> sqlite3.Connection:
+        main, backup = read_main(self._folder), self._checked_backup()
+        told = max(self._last_cycle(), backup.cycle)
+        without_its_log = main.empty and log_of(self._folder)
+        if main.faults or max(main.cycle, 0) < told or without_its_log or (main.empty and not backup.empty):
+            damage = "; ".join(main.faults) or f"cycle {told} was on disk, {MAIN} ends at {max(main.cycle, 0)}"
+            return self._recover(main, backup, told, damage)
+        self._books = main.books
+        db = self._connect()
+        if main.schema == SCHEMA:
+            rows = {key: _end(stored) for key, stored in main.books.items()}
+            self._written = _Written(main.cycle, rows, main.chains, main.sums)
+        else:
+            # A new file, or one of schema 1: one transaction, so that it is the one or the other.
+            self._written = _commit(db, _Written(0, {}, {}, {}), main.books, anew=True)
+        return db
+
+    def _last_cycle(self) -> int:
+        """What the mark tells, 0 when it tells nothing; one that is damaged is told."""
+        try:
+            return self._mark.read()
+        except MarkDamageError as exc:
+            self.recovered = f"from {MAIN} as it is, because: {exc}"
+            return 0
+
+    def _checked_backup(self) -> Copy:
+        """The backup, proved now: when it is needed it is too late. One that is damaged is told."""
+        backup = read_alone(self._folder / BACKUP, "the backup")
+        if backup.faults:
+            self._backup_is_whole = False
+            self.recovered = f"from {MAIN} as it is, because: {BACKUP}: {'; '.join(backup.faults)}"
+        return backup
+
+    def _recover(self, main: Copy, backup: Copy, told: int, damage: str) -> sqlite3.Connection:
+        """Go on from the best that there is, and say so. The damaged files stay as they are until it is written."""
+        self._books, source, cycle = best_of(self._folder, main, backup)
+        cycle = max(cycle, 0)
+        lost = f"; what was added in cycles {cycle + 1} to {told} is lost" if told > cycle else ""
+        self.recovered = f"from {source}, because: {damage}{lost}"
+        return self._replace(self._books, max(cycle, told))
+
+    def load(self) -> dict[Key, Stored]:
         """Everything that was on disk when the store was opened."""
         return self._books
 
@@ -84,90 +133,129 @@ class CounterStore:
         """Write one cycle durably. On return it is on disk; on StorageError nothing of it is.
 
         Rows are append-only per (scope, family), or some are taken out and the others keep their order.
+        Raises DamagedError when only `rewrite` can help.
         """
         try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                for (scope, family), stored in books.items():
-                    self._save(scope, family, stored)
+            if _inode(self._folder / MAIN) != self._inode:
+                raise DamagedError(f"{self._folder / MAIN} is no longer the file that was opened")
+            self._written = _commit(self._db, self._written, books)
         except sqlite3.Error as exc:
-            raise StorageError(f"{self._folder / _FILE}: {exc}") from exc
-        self._written.update({key: _end(stored) for key, stored in books.items()})
+            kind = DamagedError if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _DAMAGE else StorageError
+            raise kind(f"{self._folder / MAIN}: {exc}") from exc
+        self._mark.write(self.cycle)
 
-    def _save(self, scope: str, family: str, stored: Stored) -> None:
-        before, last = self._written.get((scope, family), (0, ()))
-        # Labels are unique and keep their order: where the last one stands still, none before it was taken out.
-        if before and stored.keys[before - 1 : before] != [last]:
-            self._db.execute("DELETE FROM labels WHERE scope = ? AND family = ?", (scope, family))
-            before = 0
-        if len(stored.keys) > before:
-            rows = json.dumps(stored.keys[before:], ensure_ascii=False, separators=(",", ":"))
-            self._db.execute(
-                "INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)",
-                (scope, family, before, rows, _checksum(scope, family, before, rows.encode())),
-            )
-        payload = stored.values.tobytes()
-        extra = json.dumps(stored.extra, sort_keys=True)
-        self._db.execute(
-            "INSERT OR REPLACE INTO totals VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                scope,
-                family,
-                len(stored.keys),
-                extra,
-                payload,
-                _checksum(scope, family, len(stored.keys), payload + extra.encode()),
-            ),
-        )
+    def rewrite(self, books: Books, reason: str) -> None:
+        """Set the damaged files aside and write everything anew; `books` must hold all. Raises StorageError."""
+        try:
+            self._db = self._replace(books, self.cycle)
+        except (sqlite3.Error, OSError) as exc:
+            raise StorageError(f"{self._folder / NEW}: {exc}") from exc
+        self.recovered = f"from memory, because: {reason}"
 
     def backup(self) -> None:
-        """A second copy beside the first, whole or not at all; what recovery falls back to."""
-        target = self._folder / (_BACKUP + ".new")
-        target.unlink(missing_ok=True)
+        """A second copy beside the first, whole or not at all; what recovery falls back to. Raises StorageError."""
+        target = self._folder / f"{BACKUP}.new"
         try:
-            copy = sqlite3.connect(target)
-            with copy:
+            target.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(target)) as copy:
                 self._db.backup(copy)
-            copy.close()
-            with target.open("rb") as file:
-                os.fsync(file.fileno())
-            target.replace(self._folder / _BACKUP)
+            _sync(target)
+            target.replace(self._folder / BACKUP)
+            self._backup_is_whole = True
         except (sqlite3.Error, OSError) as exc:
+            with contextlib.suppress(OSError):
+                target.unlink(missing_ok=True)
             raise StorageError(f"{target}: {exc}") from exc
+
+    def backup_age(self, now: float) -> float:
+        """Seconds since the backup was made, by the file's own time; infinite when there is none that is any good."""
+        try:
+            age = now - (self._folder / BACKUP).stat().st_mtime
+        except OSError:
+            return float("inf")
+        return age if age >= 0 and self._backup_is_whole else float("inf")
 
     def close(self) -> None:
         """Close the file and let another process have it."""
         self._db.close()
-        self._lock.close()
+        self._closing.close()
 
-    def _recover(self, damage: Exception) -> tuple[sqlite3.Connection, dict[tuple[str, str], Stored]]:
-        """Set the damaged file aside and go on from the backup, or from nothing; say so either way."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        for suffix in ("", "-wal", "-shm"):
-            path = self._folder / (_FILE + suffix)
-            if path.exists():
-                path.replace(self._folder / f"damaged-{stamp}-{_FILE}{suffix}")
-        backup = self._folder / _BACKUP
-        if backup.exists():
-            shutil.copyfile(backup, self._folder / _FILE)
-            try:
-                db = _open(self._folder / _FILE)
-                self.recovered = f"from the backup, because: {damage}"
-                return db, _read(db)
-            except (sqlite3.DatabaseError, DamageError) as exc:
-                (self._folder / _FILE).replace(self._folder / f"damaged-{stamp}-{_BACKUP}")
-                damage = exc
-        self.recovered = f"from nothing, because: {damage}"
-        return _open(self._folder / _FILE), {}
+    def _connect(self) -> sqlite3.Connection:
+        path = self._folder / MAIN
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            # Only we use the file, so its index needs no shared memory, which a full disk would take from under us.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            db.close()
+            raise
+        self._inode = _inode(path)
+        return db
+
+    def _replace(self, books: Books, cycle: int) -> sqlite3.Connection:
+        """Write everything into a new file and put it in the place of the damaged ones, which are set aside."""
+        part, new = self._folder / f"{NEW}.part", self._folder / NEW
+        part.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as db:
+            written = _commit(db, _Written(cycle, {}, {}, {}), books, anew=True)
+        _sync(part)
+        part.replace(new)
+        set_aside(self._folder, [MAIN, f"{MAIN}-wal", f"{MAIN}-shm"])
+        old: sqlite3.Connection | None = getattr(self, "_db", None)
+        if old is not None:
+            with contextlib.suppress(sqlite3.Error):
+                old.close()
+        new.replace(self._folder / MAIN)
+        _sync(self._folder)
+        db = self._connect()
+        self._written = written
+        self._mark.write(written.cycle)
+        return db
 
 
-class DamageError(Exception):
-    """A piece of the file is not what was written."""
+def _commit(db: sqlite3.Connection, written: _Written, books: Books, *, anew: bool = False) -> _Written:
+    """Write one cycle in one transaction, into tables that are made anew where so said. Returns what stands then."""
+    rows, chains, sums = dict(written.rows), dict(written.chains), dict(written.sums)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        if anew:
+            for statement in TABLES:
+                db.execute(statement)
+        for key, stored in books.items():
+            chains[key] = _labels(db, key, stored, rows.get(key, (0, ())), chains.get(key, b""))
+            extra, payload = json.dumps(stored.extra, sort_keys=True), stored.values.tobytes()
+            rows[key], count = _end(stored), len(stored.keys)
+            sums[key] = checksum(*key, count, chains[key] + payload + extra.encode())
+            db.execute(
+                "INSERT OR REPLACE INTO totals VALUES (?, ?, ?, ?, ?, ?)", (*key, count, extra, payload, sums[key])
+            )
+        head = head_of(written.cycle + 1, sums)
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('head', ?), ('schema', ?)", (head, str(SCHEMA)))
+    return _Written(written.cycle + 1, rows, chains, sums)
 
 
 def _end(stored: Stored) -> tuple[int, tuple[str, ...]]:
     """How many rows there are, and the last of them."""
     return len(stored.keys), stored.keys[-1] if stored.keys else ()
+
+
+def _labels(
+    db: sqlite3.Connection, key: Key, stored: Stored, written: tuple[int, tuple[str, ...]], chain: bytes
+) -> bytes:
+    """Write the label tuples that are not on disk yet. Returns the checksum of all of them."""
+    before, last = written
+    # Labels are unique and keep their order: where the last one stands still, none before it was taken out.
+    if before and stored.keys[before - 1 : before] != [last]:
+        db.execute("DELETE FROM labels WHERE scope = ? AND family = ?", key)
+        before, chain = 0, b""
+    if len(stored.keys) > before:
+        rows = json.dumps(stored.keys[before:], ensure_ascii=False, separators=(",", ":"))
+        piece = checksum(*key, before, rows.encode())
+        db.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", (*key, before, rows, piece))
+        chain = chained(chain, piece)
+    return chain
 
 
 def _lock(folder: Path) -> IO[str]:
@@ -184,41 +272,16 @@ def _lock(folder: Path) -> IO[str]:
     return lock
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.executescript(_TABLES)
-    found = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if found is None:
-        db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
-    elif int(found[0]) > SCHEMA:
-        db.close()
-        raise StorageError(f"{path} was written by a newer version (schema {found[0]}, this one reads {SCHEMA})")
-    return db
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
-def _read(db: sqlite3.Connection) -> dict[tuple[str, str], Stored]:
-    keys: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for scope, family, first, rows, checksum in db.execute("SELECT * FROM labels ORDER BY scope, family, first"):
-        if checksum != _checksum(scope, family, first, rows.encode()):
-            raise DamageError(f"labels of {family} of {scope}")
-        known = keys.setdefault((scope, family), [])
-        if len(known) != first:
-            raise DamageError(f"labels of {family} of {scope} have a hole at {len(known)}")
-        known.extend(map(tuple, json.loads(rows)))
-    books: dict[tuple[str, str], Stored] = {}
-    for scope, family, count, extra, payload, checksum in db.execute("SELECT * FROM totals"):
-        if checksum != _checksum(scope, family, count, payload + extra.encode()):
-            raise DamageError(f"values of {family} of {scope}")
-        rows_of = keys.get((scope, family), [])
-        values = np.frombuffer(payload, np.float64).copy()
-        if not len(rows_of) == count == len(values):
-            raise DamageError(f"{family} of {scope}: {len(rows_of)} labels, {len(values)} values, {count} expected")
-        books[(scope, family)] = Stored(rows_of, values, json.loads(extra))
-    return books
-
-
-def _checksum(scope: str, family: str, number: int, data: bytes) -> bytes:
-    head = f"{scope}\0{family}\0{number}\0".encode()
-    return hashlib.blake2b(head + data, digest_size=16).digest()
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
