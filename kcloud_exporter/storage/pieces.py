@@ -136,7 +136,7 @@ def read_copy(db: sqlite3.Connection, origin: str) -> Copy:
     return copy
 
 
-def raise_if_disk(exc: sqlite3.Error) -> None:
+def raise_if_disk(exc: Exception) -> None:
     """Raise the error again when it speaks of the disk, of rights or of memory, and not of what a file holds."""
     if (getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF) in _DISK:
         raise exc
@@ -146,7 +146,7 @@ def _has_tables(db: sqlite3.Connection, copy: Copy) -> bool:
     """Whether there is something to read. A file without any table has never been written to."""
     try:
         found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, UnicodeDecodeError) as exc:  # the message itself may quote a damaged schema
         raise_if_disk(exc)
         copy.faults.append(str(exc))
         return False
@@ -164,7 +164,7 @@ def _rows(db: sqlite3.Connection, table: str, order: str, copy: Copy) -> Iterato
             for row in db.execute(f"SELECT * FROM {table} ORDER BY {columns}"):  # noqa: S608 - our own names
                 seen += 1
                 yield row
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
             raise_if_disk(exc)
             if direction == "ASC":
                 copy.faults.append(f"{table}: {exc}")
