@@ -158,6 +158,8 @@ class EnergyBook:
         self.gap_seconds = gap_seconds
         self.work = work or WorkBook()
         self.progress = progress or Progress()
+        self.joules = 0.0
+        """What the last cycle has added at the level of the cluster; what a site adds is the sum of these."""
 
     def integrate(
         self, power: Mapping[str, Table], shown: Mapping[str, Table], span: Interval, now: float
@@ -170,6 +172,7 @@ class EnergyBook:
         cluster = power[catalogue.CLUSTER_POWER.name]
         unknown = span.seconds if np.isnan(cluster.values).all() else 0.0
         self.gap_seconds += span.gap + unknown
+        self.joules = float(np.nansum(cluster.values)) * span.seconds
         tables: dict[str, Table] = {}
         for family, energy in LEVELS.items():
             totals = self.totals.setdefault(energy.name, Totals())

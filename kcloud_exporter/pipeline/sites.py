@@ -45,12 +45,20 @@ class Sites:
                 if family.name in mine:
                     table = small_table(mine[family.name])
                     totals = energy.totals.setdefault(counter.name, Totals())
-                    totals.add(table, span.seconds, now)
+                    if family is catalogue.SITE_IT_POWER:
+                        # The very joules that the clusters have added, so that energy is conserved up to here.
+                        totals.add(small_table([((site.name,), self._it_joules(site, fresh))]), 1.0, now)
+                    else:
+                        totals.add(table, span.seconds, now)
                     shown = totals.table(table)
                     rows.setdefault(counter.name, []).extend(zip(shown.keys.rows, shown.values.tolist(), strict=True))
             for name, found in mine.items():
                 rows.setdefault(name, []).extend(found)
         return {name: small_table(found) for name, found in rows.items() if found}
+
+    def _it_joules(self, site: SiteConfig, fresh: frozenset[str]) -> float:
+        mine = [c.name for c in self._config.clusters if c.site == site.name and c.name in fresh]
+        return math.fsum(self._clusters[name].energy.joules for name in mine)
 
     def _factors(
         self, site: SiteConfig, fresh: frozenset[str], now: float, rows: dict[str, list[tuple[tuple[str, ...], float]]]
