@@ -20,6 +20,8 @@ import orjson
 import yaml
 
 from kcloud_exporter import __version__
+from kcloud_exporter.api.routes import ApiDeps
+from kcloud_exporter.api.serving import api_routes
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
@@ -67,7 +69,7 @@ async def running(
     """The whole program, serving, and the port it got; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
         runtime = Runtime(config, load, storage)
-        await stack.enter_async_context(_remembered(runtime, storage))
+        history = await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
         hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval)
@@ -80,7 +82,11 @@ async def running(
                 auth=auth,
                 observe=runtime.telemetry.request,
             ),
-            [*explain_routes(runtime.explain), *stream_routes(hub)],
+            [
+                *explain_routes(runtime.explain),
+                *stream_routes(hub),
+                *api_routes(ApiDeps(lambda: runtime.store.current, runtime.status, lambda: history, runtime.page)),
+            ],
         )
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)
@@ -213,7 +219,8 @@ def _announce(options: ServeOptions) -> None:
         f"kcloud-exporter {__version__} is running; Ctrl-C stops it\n"
         f"  landing page     {base}/\n"
         f"  live page        {base}/live\n"
-        f"  metrics          {base}/metrics"
+        f"  metrics          {base}/metrics\n"
+        f"  JSON API         {base}/docs"
     )
 
 

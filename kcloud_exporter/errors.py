@@ -4,6 +4,7 @@
     ├── ConfigError     the configuration is wrong: fatal at start, refused on reload
     ├── VendorError     a vendor table is wrong: fatal at start
     ├── ListenError     the address to serve on cannot be had: fatal at start
+    ├── RequestError    a client asked for what is not there, or in words that mean nothing: told to it, never fatal
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── ArtefactError   rules, dashboards or docs cannot be generated
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
@@ -16,6 +17,7 @@ Foreign exceptions (httpx, ssl, zlib, msgspec, ...) are translated at the door o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 FailureReason = Literal[
@@ -83,6 +85,14 @@ class ArtefactError(KcloudError):
 
 class StorageError(KcloudError):
     """Counters could not be read or written; the message names the file and what to do."""
+
+
+class RequestError(KcloudError):
+    """A request has no answer. `status` is that of HTTP, `details` name the culprit; the message says what to do."""
+
+    def __init__(self, status: int, message: str, details: Mapping[str, str] | None = None) -> None:
+        self.status, self.details = status, dict(details or {})
+        super().__init__(message)
 
 
 HistoryReason = Literal[
