@@ -49,7 +49,7 @@ class Scrape:
     `timestamps` are Unix seconds as the upstream printed them, NaN where it printed none; None where it
     printed none at all. `received_at` is when the answer was
     made, as near as can be told, on our own clock that no setting moves (monotonic seconds): a stepped wall clock
-    makes no power.
+    makes no power. `step` is the number of the step of its source's intake that read it, 0 where there is none.
     """
 
     cluster: str
@@ -62,6 +62,7 @@ class Scrape:
     duration_seconds: float
     body_bytes: int = 0
     rejected: Mapping[RejectReason, int] = field(default_factory=dict)
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

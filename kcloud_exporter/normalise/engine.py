@@ -7,7 +7,8 @@ each counter. Clusters share nothing, so one poisoned cluster cannot touch anoth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,8 @@ class ClusterEngine:
         rejections: Rejections = Counter()
         self._work.begin()
         states = [self._state(group[0].table) for group in by_table.values()]
+        for state, group in zip(states, by_table.values(), strict=True):
+            state.shown = max(state.shown, *(int(s.rows.max()) + 1 for s in group if len(s.rows)), 0)
         self._compile(states)
         if self._compiler.outdated:
             self._rebuild()
@@ -102,7 +105,9 @@ class ClusterEngine:
         state = self._tables.pop(id(table), None)
         if state is not None:
             self._retired.append(state)
-            self._state(successor)
+            living = set(map(id, table.labels))
+            # The living come first; what the new table shows beyond them is read for a later cycle.
+            self._state(successor).shown = sum(1 for _ in takewhile(lambda of: id(of) in living, successor.labels))
             self._compiler.outdated = True
 
     @property
@@ -116,12 +121,12 @@ class ClusterEngine:
             state = self._tables[id(table)] = TableState(table)
         return state
 
-    def _compile(self, states: Iterable[TableState]) -> None:
+    def _compile(self, states: Collection[TableState]) -> None:
         for inventory in (True, False):  # names and addresses first: they decide what the other rows mean
             for state in states:
-                self._compiler.compile(state, state.compiled, len(state.table), inventory=inventory)
+                self._compiler.compile(state, state.compiled, state.shown, inventory=inventory)
         for state in states:
-            state.compiled = len(state.table)
+            state.compiled = state.shown
         entities = self.entities
         for grow, size in (
             (self._target_seen, self._compiler.target_count),
@@ -145,11 +150,13 @@ class ClusterEngine:
             for state in before
             for at, row in enumerate(state.holder_rows.view.tolist())
         }
-        tables, inventory_at = [state.table for state in self._tables.values()], self._inventory_at
+        tables, inventory_at = list(self._tables.values()), self._inventory_at
         self._begin()
         self._inventory_at = inventory_at
         self._compiler.continue_from(compiler)
-        self._compile([self._state(table) for table in tables])
+        for state in tables:
+            self._state(state.table).shown = state.shown
+        self._compile(self._tables.values())
         self._compiler.outdated = False
         for name, column in self.columns.items():
             carry_over(
@@ -182,7 +189,7 @@ class ClusterEngine:
             seen[rows] = np.maximum(seen[rows], now)
 
     def _apply(self, state: TableState, group: list[Scrape], now: float) -> Rejections:
-        dense, row_source, sources = spread(state.table, group)
+        dense, row_source, sources = spread(state.shown, group)
         rejections: Rejections = Counter()
         for scrape in group:
             for reason, n in scrape.rejected.items():
@@ -309,9 +316,8 @@ def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: floa
     return fresh
 
 
-def spread(table: SeriesTable, group: list[Scrape]) -> tuple[Dense, Rows, list[str]]:
-    """The answers of all endpoints of one table as dense columns, and which source each row came from."""
-    size = len(table)
+def spread(size: int, group: list[Scrape]) -> tuple[Dense, Rows, list[str]]:
+    """The answers of all endpoints of one table as columns over its first `size` rows, and each row's source."""
     values, present = np.full(size, np.nan), np.zeros(size, bool)
     timestamps, row_source = np.full(size, np.nan), np.zeros(size, np.int32)
     timed = False

@@ -13,11 +13,16 @@ from kcloud_exporter.readings import Grow
 
 @dataclass(slots=True)
 class TableState:
-    """How far one series table has been compiled, and its bindings by quantity."""
+    """How far one series table has been compiled, and its bindings by quantity.
+
+    `shown` counts the rows up to the last one that an answer has shown. The table itself may be longer, and grow
+    at this very moment, by what its source reads for a later cycle.
+    """
 
     table: SeriesTable
     bindings: dict[str, Binding] = field(default_factory=dict)
     compiled: int = 0
+    shown: int = 0
     row_target: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     holder_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     holder_device: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from kcloud_exporter.errors import SourceError
 from kcloud_exporter.model import Failure, Outcome, Rows, SeriesTable
 from kcloud_exporter.sources.http import clock
+
+if TYPE_CHECKING:
+    from kcloud_exporter.sources.intake import Intake
 
 log = logging.getLogger(__name__)
 FORGET_AFTER: Final = 20
@@ -28,6 +31,10 @@ class Source(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The `source` label of each endpoint, in the order of the outcomes."""
+
+    @property
+    def intake(self) -> Intake:
+        """What it does with its answers."""
 
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Ask every endpoint once. Never raises: a failed endpoint is a Failure. No two calls at the same time."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from kcloud_exporter.config.endpoints import exporter_names, instance_of
-from kcloud_exporter.model import Failure, Labels, Outcome, Scrape, SeriesTable
+from kcloud_exporter.model import Failure, Labels, Outcome, SeriesTable
 from kcloud_exporter.sources.access import Access
-from kcloud_exporter.sources.base import LastSeen, failure
-from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
-from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded
+from kcloud_exporter.sources.base import failure
+from kcloud_exporter.sources.exposition import ParseLimits
+from kcloud_exporter.sources.http import Connection, clock
+from kcloud_exporter.sources.intake import ExporterIntake
 from kcloud_exporter.sources.patience import SLOW_RATIO, Patience, Verdict
 
 CONCURRENCY: Final = 128
@@ -32,7 +32,7 @@ _ACCEPT: Final = (
 class _Target:
     name: str
     url: str
-    index: SeriesIndex
+    number: int
     failed: bool = False
 
 
@@ -54,47 +54,32 @@ class ExporterSource:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cluster = cluster
-        self._table = SeriesTable()
-        self._seen = LastSeen()
         self._steady = steady
         urls = [_with_path(url) for url in targets]
-        self._targets = [
-            _Target(
-                source,
-                url,
-                SeriesIndex(
-                    self._table,
-                    wanted,
-                    {"instance": instance_of(url), "job": vendor, **(target_labels or {})},
-                    limits or ParseLimits(),
-                ),
-            )
-            for source, url in zip(exporter_names(vendor, name, urls), urls, strict=True)
-        ]
+        names = exporter_names(vendor, name, urls)
+        self._targets = [_Target(of, url, number) for number, (of, url) in enumerate(zip(names, urls, strict=True))]
+        labels = [{"instance": instance_of(url), "job": vendor, **(target_labels or {})} for url in urls]
+        self.intake = ExporterIntake(vendor, wanted, labels, limits or ParseLimits(), body_bytes)
         self.names = tuple(target.name for target in self._targets)
         self._slow_seconds = 0.0
         self._by_name = {target.name: target for target in self._targets}
         self._patience: Patience[str, Outcome] = Patience(self._verdict)
         self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes)
-        # Of its own, not the loop's default one, which fills up with name look-ups that hang. One thread: the
-        # targets share a table.
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"parse-{vendor}")
 
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Scrape every target once, all at the same time. See `Source.collect`.
 
         A target that hung or failed before is not waited for: its outcome comes with a later collect.
         """
-        self._seen.collects += 1
         self._slow_seconds = SLOW_RATIO * timeout_seconds
         deadline = clock() + timeout_seconds
+        self.intake.soon(self.intake.begin)
         slots = asyncio.Semaphore(CONCURRENCY)
         answers = await self._patience.round({t.name: partial(self._scrape, t, deadline, slots) for t in self._targets})
         # What was parsed into a table that has been compacted since speaks of rows that are no more.
+        table = self.intake.table
         return [
-            answers[name]
-            for name in self.names
-            if name in answers and getattr(answers[name], "table", self._table) is self._table
+            answers[name] for name in self.names if name in answers and getattr(answers[name], "table", table) is table
         ]
 
     def _verdict(self, outcome: Outcome) -> Verdict:
@@ -106,22 +91,13 @@ class ExporterSource:
     def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
         """See `Source.compact`."""
         # In the parsing thread: a target that nobody waits for may be parsed at this very moment.
-        return self._worker.submit(self._compact).result()
-
-    def _compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
-        found = self._seen.survivors(self._table)
-        if found is None:
-            return []
-        old, (self._table, moved) = self._table, found
-        for target in self._targets:
-            target.index = target.index.moved(self._table, moved)
-        return [(old, self._table)]
+        return self.intake.wait_for(self.intake.compact)
 
     async def close(self) -> None:
         """Close the connections and the parsing thread."""
         await self._patience.close()
         await self._connection.close()
-        self._worker.shutdown(wait=False)
+        self.intake.close()
 
     async def _scrape(self, target: _Target, deadline: float, slots: asyncio.Semaphore) -> Outcome:
         begun = clock()
@@ -139,31 +115,12 @@ class ExporterSource:
                     },
                 )
                 received_at = self._steady() - fetched.age
-            loop = asyncio.get_running_loop()
-            parsed, table, size = await loop.run_in_executor(self._worker, self._understand, target, fetched)
+            understood = await self.intake.run(partial(self.intake.answer, target.number, fetched))
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
             target.failed = True
             return failure(self.cluster, target.name, exc, begun)
         target.failed = False
-        return Scrape(
-            cluster=self.cluster,
-            source=target.name,
-            table=table,
-            rows=parsed.rows,
-            values=parsed.values,
-            timestamps=parsed.timestamps,
-            received_at=received_at,
-            duration_seconds=clock() - begun,
-            body_bytes=size,
-            rejected=parsed.rejected,
-        )
-
-    def _understand(self, target: _Target, fetched: Fetched) -> tuple[Parsed, SeriesTable, int]:
-        body = decoded(fetched, self._connection.body_bytes)
-        media_type = fetched.content_type.partition(";")[0].strip().lower()
-        parsed = parse_text(body, target.index, openmetrics=media_type == "application/openmetrics-text")
-        self._seen.note(parsed.rows, len(self._table))
-        return parsed, self._table, len(body)
+        return understood.scrape(self.cluster, target.name, received_at, clock() - begun)
 
 
 def _with_path(url: str) -> str:

@@ -7,23 +7,19 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
-import numpy as np
-
 from kcloud_exporter.config.endpoints import host_port
-from kcloud_exporter.errors import RejectReason, SourceError
-from kcloud_exporter.model import Outcome, Scrape, SeriesTable
+from kcloud_exporter.errors import SourceError
+from kcloud_exporter.model import Outcome, SeriesTable
 from kcloud_exporter.sources.access import Access
-from kcloud_exporter.sources.base import LastSeen, failure
-from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
-from kcloud_exporter.sources.http import Connection, Fetched, clock, decoded, status_error
-from kcloud_exporter.sources.prometheus_json import error_text, parse_vector
-from kcloud_exporter.sources.series import columns
+from kcloud_exporter.sources.base import failure
+from kcloud_exporter.sources.exposition import ParseLimits
+from kcloud_exporter.sources.http import Connection, Fetched, clock
+from kcloud_exporter.sources.intake import PrometheusIntake, Understood
 
 log = logging.getLogger(__name__)
 Method = Literal["auto", "query", "federate"]
@@ -71,59 +67,40 @@ class PrometheusSource:
         self._pages = [[own_pods], *([selector] for selector in gauge_selectors + counter_selectors)]
         if len(self._pages) > 1:
             self._pages[0:2] = [self._pages[0] + self._pages[1]]
-        self._table = SeriesTable()
-        self._seen = LastSeen()
         wanted = frozenset([*rest, *counters, "up"])
-        self._index = SeriesIndex(self._table, wanted.__contains__, {}, limits or ParseLimits())
+        self.intake = PrometheusIntake(cluster, wanted.__contains__, limits or ParseLimits(), body_bytes)
         self._connection = Connection(access, connections=_CONNECTIONS, body_bytes=body_bytes)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"parse-{cluster}")
         self._query_until = -1.0
         self._warned: tuple[str, ...] = ()
 
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Ask for all series once. See `Source.collect`."""
-        self._seen.collects += 1
         begun, received_at = clock(), self._steady()
+        self.intake.soon(self.intake.begin)
         try:
-            parsed, size = await self._ask(begun + timeout_seconds)
+            understood = await self._ask(begun + timeout_seconds)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
             return [failure(self.cluster, self.names[0], exc, begun)]
-        self._seen.note(parsed.rows, len(self._table))
-        if parsed.warnings != self._warned:
-            self._warned = parsed.warnings
+        warnings = understood.parsed.warnings
+        if warnings != self._warned:
+            self._warned = warnings
             log.warning(
                 "the upstream warns" if self._warned else "the upstream warns no more",
                 extra={"cluster": self.cluster, "source": self.names[0], "detail": "; ".join(self._warned)[:500]},
             )
-        scrape = Scrape(
-            cluster=self.cluster,
-            source=self.names[0],
-            table=self._table,
-            rows=parsed.rows,
-            values=parsed.values,
-            timestamps=parsed.timestamps,
-            received_at=received_at,
-            duration_seconds=clock() - begun,
-            body_bytes=size,
-            rejected=parsed.rejected,
-        )
-        return [scrape]
+        return [understood.scrape(self.cluster, self.names[0], received_at, clock() - begun)]
 
     def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
         """See `Source.compact`."""
-        found = self._seen.survivors(self._table)
-        if found is None:
-            return []
-        old, (self._table, moved) = self._table, found
-        self._index = self._index.moved(self._table, moved)
-        return [(old, self._table)]
+        # In the parsing thread: an answer that is wanted no more may be read at this very moment.
+        return self.intake.wait_for(self.intake.compact)
 
     async def close(self) -> None:
         """Close the connections and the parsing thread."""
         await self._connection.close()
-        self._worker.shutdown(wait=False)
+        self.intake.close()
 
-    async def _ask(self, deadline: float) -> tuple[Parsed, int]:
+    async def _ask(self, deadline: float) -> Understood:
         if self._method == "query" or (self._method == "auto" and clock() < self._query_until):
             try:
                 return await self._query(deadline)
@@ -145,8 +122,8 @@ class PrometheusSource:
         self._query_until = clock() + _PROBE_AGAIN_SECONDS
         return answer
 
-    async def _federate(self, deadline: float) -> tuple[Parsed, int]:
-        async def page(number: int, selectors: list[str]) -> tuple[Parsed, int]:
+    async def _federate(self, deadline: float) -> Understood:
+        async def page(number: int, selectors: list[str]) -> int:
             fetched = await self._connection.fetch(
                 "GET",
                 f"{self._url}/federate?{urlencode([('match[]', s) for s in selectors], quote_via=quote)}",
@@ -156,14 +133,12 @@ class PrometheusSource:
             )
             if fetched.status != 200:
                 raise _NoFederateError("http_5xx" if fetched.status >= 500 else "http_4xx", f"status {fetched.status}")
-            return await self._parsed(
-                fetched, lambda body: parse_text(body, self._index, openmetrics=False, page=number)
-            )
+            return await self._read(number, fetched)
 
-        return self._joined(await _all_or_none([page(n, selectors) for n, selectors in enumerate(self._pages)]))
+        return await self._joined([page(n, selectors) for n, selectors in enumerate(self._pages)])
 
-    async def _query(self, deadline: float) -> tuple[Parsed, int]:
-        async def answer(number: int, query: str) -> tuple[Parsed, int]:
+    async def _query(self, deadline: float) -> Understood:
+        async def answer(number: int, query: str) -> int:
             remaining = deadline - clock()
             fetched = await self._connection.fetch(
                 "POST",
@@ -173,40 +148,18 @@ class PrometheusSource:
                 data={"query": query, "timeout": f"{max(round(remaining * 1000), 1)}ms"},
                 accept=_API_STATUS,
             )
-            return await self._parsed(fetched, lambda body: self._vector(fetched.status, body, number))
+            return await self._read(number, fetched)
 
-        return self._joined(await _all_or_none([answer(-1 - n, query) for n, query in enumerate(self._queries)]))
+        return await self._joined([answer(-1 - n, query) for n, query in enumerate(self._queries)])
 
-    def _vector(self, status: int, body: bytes, page: int) -> Parsed:
-        if status != 200:
-            text = error_text(body)
-            raise status_error(status) if text is None else SourceError("query_error", text)
-        return parse_vector(body, self._index, page)
+    async def _read(self, part: int, fetched: Fetched) -> int:
+        """Read one answer; returns the number of the step that did it."""
+        understood = await self.intake.run(partial(self.intake.answer, part, fetched))
+        return understood.step
 
-    async def _parsed(self, fetched: Fetched, parse: Callable[[bytes], Parsed]) -> tuple[Parsed, int]:
-        def work() -> tuple[Parsed, int]:
-            body = decoded(fetched, self._connection.body_bytes)
-            return parse(body), len(body)
-
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
-    def _joined(self, answers: list[tuple[Parsed, int]]) -> tuple[Parsed, int]:
-        """All parts as one answer. A series that two parts have shown is kept once."""
-        parts = [parsed for parsed, _ in answers]
-        rejected: Counter[RejectReason] = Counter()
-        for part in parts:
-            rejected.update(part.rejected)
-        stamps = [np.full(len(p.rows), np.nan) if p.timestamps is None else p.timestamps for p in parts]
-        joined = columns(
-            self._index,
-            np.concatenate([p.rows for p in parts]),
-            np.concatenate([p.values for p in parts]),
-            np.concatenate(stamps),
-        )
-        rejected.update(joined.rejected)
-        warnings = tuple(dict.fromkeys(text for part in parts for text in part.warnings))
-        whole = Parsed(joined.rows, joined.values, joined.timestamps, dict(rejected), warnings)
-        return whole, sum(size for _, size in answers)
+    async def _joined(self, requests: Sequence[Coroutine[Any, Any, int]]) -> Understood:
+        steps = await _all_or_none(requests)
+        return await self.intake.run(partial(self.intake.join, steps))
 
 
 class _NoFederateError(SourceError):
