@@ -7,6 +7,7 @@
     ├── RequestError    a client asked for what is not there, or in words that mean nothing: told to it, never fatal
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── ArtefactError   rules, dashboards or docs cannot be generated
+    ├── RecordingError  a recording cannot be written, read, or replayed: told to whoever asked, never fatal
     ├── StorageError    the counters on disk cannot be read or written: fatal at start, counted at run time
     ├── SelectorError   what was asked for is written wrongly, or means no series or several
     ├── StreamError     a client asked for a stream that it cannot have: an answer to it, never fatal
@@ -124,6 +125,10 @@ class StreamError(KcloudError):
     def __init__(self, status: int, message: str, parameter: str = "") -> None:
         self.status, self.parameter = status, parameter
         super().__init__(message)
+
+
+class RecordingError(KcloudError):
+    """A recording cannot be written, read, or replayed; the message names the file and the place in it."""
 
 
 class SourceError(KcloudError):

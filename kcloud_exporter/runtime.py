@@ -18,21 +18,17 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
-from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
+from kcloud_exporter.config.schema import Config
 from kcloud_exporter.config.sharding import own_part
 from kcloud_exporter.errors import ConfigError, KcloudError
 from kcloud_exporter.explain.tree import as_data
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.pipeline import Pipeline, facility_meters, work_meters
+from kcloud_exporter.pipeline import Pipeline
+from kcloud_exporter.pipeline.building import build_sources, check_vendors, vendors_of
 from kcloud_exporter.snapshot import SnapshotStore
-from kcloud_exporter.sources.base import Source
-from kcloud_exporter.sources.exporter import ExporterSource
-from kcloud_exporter.sources.exposition import ParseLimits
-from kcloud_exporter.sources.prometheus import PrometheusSource
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.storage.counters import CounterStore
 from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
 from kcloud_exporter.web.status import ClusterStatus, SourceStatus, Status
 
 log = logging.getLogger(__name__)
@@ -41,98 +37,11 @@ STALE_TICKS = 3
 DRAIN_SECONDS = 5.0
 
 
-def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
-    """One source per entry of the configuration, asking only for what the vendor tables and the sites name."""
-    limits = ParseLimits(
-        series=config.limits.series_per_source,
-        labels=config.limits.labels,
-        label_name_bytes=config.limits.label_name_bytes,
-        label_value_bytes=config.limits.label_value_bytes,
-    )
-    sources: list[Source] = []
-    for cluster in config.clusters:
-        facility = sorted(facility_meters(config, cluster.name))
-        work = sorted({meter.metric for meter in work_meters(config, cluster.name)})
-        for entry in cluster.sources:
-            if entry.prometheus is not None:
-                sources.append(_prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits))
-            elif entry.exporter is not None:
-                more = [*facility, *work]
-                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits))
-    return sources
-
-
-def _prometheus(
-    config: Config,
-    cluster: str,
-    entry: PrometheusConfig,
-    vendors: VendorIndex,
-    facility: list[str],
-    work: list[str],
-    limits: ParseLimits,
-) -> Source:
-    counters = vendors.counters() | set(work)
-    gauges = [name for name in vendors.names() if name not in counters] + facility
-    return PrometheusSource(
-        cluster=cluster,
-        url=entry.url,
-        method=entry.method,
-        name=entry.name,
-        match=dict(entry.match),
-        gauges=gauges,
-        counters=sorted(counters),
-        counter_window=config.global_.max_staleness,
-        body_bytes=config.limits.body_bytes,
-        limits=limits,
-        access=entry,
-    )
-
-
-def _exporter(
-    config: Config, cluster: str, entry: ExporterConfig, vendors: VendorIndex, more: list[str], limits: ParseLimits
-) -> Source:
-    wanted = frozenset([*vendors.names(entry.vendor), *more])
-    return ExporterSource(
-        cluster=cluster,
-        vendor=entry.vendor,
-        targets=list(entry.targets),
-        name=entry.name,
-        target_labels=dict(entry.labels),
-        wanted=wanted.__contains__,
-        body_bytes=config.limits.body_bytes,
-        limits=limits,
-        access=entry,
-    )
-
-
 def check(config: Config) -> None:
     """Everything that can be checked of a configuration without a network. Raises ConfigError."""
     problems = check_vendors(config, vendors_of(config))
     if problems:
         raise ConfigError(problems)
-
-
-def vendors_of(config: Config) -> VendorIndex:
-    """The vendor tables of the package and those of the configuration's own folder."""
-    return load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
-
-
-def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
-    """What only the vendor tables can tell of a configuration: tables that do not exist, series that mean power."""
-    known = [*vendors.tables, "generic"]
-    taken = [
-        f"work_units.{n}.metric: {counter.metric!r} is what the vendor table {ranked.table.vendor} reads as "
-        f"{ranked.rule.to}; name a counter of work"
-        for n, counter in enumerate(config.work_units)
-        for ranked in vendors.rules(counter.metric)[:1]
-    ]
-    return taken + [
-        f"clusters.{c}.sources.{s}.exporter.vendor: {source.exporter.vendor!r} is no vendor table; "
-        f"known: {', '.join(known)}"
-        for c, cluster in enumerate(config.clusters)
-        for s, source in enumerate(cluster.sources)
-        if source.exporter is not None and source.exporter.vendor not in known
-    ]
 
 
 class Runtime:

@@ -37,6 +37,7 @@ DOORS: dict[str, set[str]] = {
     "artefacts": FOUNDATION | {"config", "vendors"},
     "fleet": FOUNDATION,
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
+    "recording": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition", "telemetry"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
@@ -44,7 +45,9 @@ DOORS: dict[str, set[str]] = {
 all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
 server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
-`sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name."""
+`sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.
+`recording` listens to sources and pipeline, and does both again from a file: it knows them, what they are built from,
+the counters (in memory) that they fill, and the page to compare."""
 
 COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.pipeline import COMPACT_EVERY, Pipeline
-from kcloud_exporter.runtime import build_sources
+from kcloud_exporter.pipeline.building import build_sources
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.vendors.mapping import load_vendors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from kcloud_exporter import logs
 from kcloud_exporter.errors import ConfigError
 from kcloud_exporter.options import ServeOptions
+from kcloud_exporter.units import parse_duration
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -21,13 +23,18 @@ class Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=34, width=100)
 
 
-def command(commands: Any, name: str, summary: str, *, example: str) -> argparse.ArgumentParser:
-    """One command with the flags that all have. `example` stands below its help."""
+def command(
+    commands: Any, name: str, summary: str, *, example: str, level: str | None = None
+) -> argparse.ArgumentParser:
+    """One command with the flags that all have. `example` stands below its help.
+
+    `level` is the least level that it logs unless told otherwise, where that is not for the environment to say.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
+        epilog=f"{'examples' if len(example.splitlines()) > 1 else 'example'}:\n{textwrap.indent(example, '  ')}",
         formatter_class=Help,
     )
     parser.add_argument(
@@ -35,7 +42,8 @@ def command(commands: Any, name: str, summary: str, *, example: str) -> argparse
         dest="log_level",
         type=level_named,
         choices=logs.LEVELS,
-        help="least level that is logged (default: LOG_LEVEL of the environment, else info)",
+        default=level,
+        help=f"least level that is logged (default: {level or 'LOG_LEVEL of the environment, else info'})",
     )
     parser.add_argument(
         "--log.format",
@@ -112,6 +120,14 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; write a whole number of at least 1")
     return int(text)
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as `10m`."""
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def level_named(said: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.fields import FieldInfo
 
 from kcloud_exporter.units import parse_duration, parse_size
 
@@ -31,6 +32,13 @@ CLOCK_TIME: Final = (r"^([01]\d|2[0-3]):[0-5]\d$", r"^(([01]\d|2[0-3]):[0-5]\d|2
 
 Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=str), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=str | int), Field(gt=0)]
+
+
+def is_duration(field: FieldInfo) -> bool:
+    """Whether a field of a model is a duration, which the file gives as a text and the program has in seconds."""
+    return any(isinstance(of, BeforeValidator) and of.func is _duration for of in field.metadata)
+
+
 LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 MetricName = Annotated[str, Field(pattern=METRIC_NAME)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

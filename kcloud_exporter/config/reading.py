@@ -12,7 +12,7 @@ import yaml
 from kcloud_exporter.errors import ConfigError
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_SCALARS: Final = (
+SCALARS: Final = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
@@ -29,7 +29,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own name
 
 
-for _kind, _form, _first in _SCALARS:
+for _kind, _form, _first in SCALARS:
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), ["" if c == "\0" else c for c in _first]
     )
@@ -74,6 +74,11 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError([f"{path}: {exc.strerror or exc}"]) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError([f"{path}: not UTF-8 at byte {exc.start}"]) from exc
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """The data of a text; `path` is for messages. Raises ConfigError with line and column."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that takes less
     except yaml.MarkedYAMLError as exc:

@@ -208,7 +208,7 @@ class ClusterTables:
         """Which meter won, per node and quantity; kept while the winners stay the same."""
         winners = {q: readings.columns[q].winner for q in _METERED}
         state = tuple(w.tobytes() for w in winners.values())
-        if self._meter_keys is None or self._meter_keys[0] != (id(readings.entities), state):
+        if self._meter_keys is None or self._meter_keys[0] != (readings.entities, state):
             nodes = readings.entities.nodes.keys
             rows = [
                 (
@@ -224,7 +224,7 @@ class ClusterTables:
                 for node, winner in enumerate(of.tolist())
                 if winner >= 0
             ]
-            self._meter_keys = ((id(readings.entities), state), small_table(rows))
+            self._meter_keys = ((readings.entities, state), small_table(rows))
         return self._meter_keys[1]
 
 

@@ -92,8 +92,8 @@ class WorkCounters:
         if state is None:
             self._lineages += 1
             state = self._states[id(table)] = _State(table, self._lineages)
-        if state.compiled < len(table):
-            self._compile(state, row_source, sources)
+        if state.compiled < len(dense.values):
+            self._compile(state, len(dense.values), row_source, sources)
         rows = state.rows.view[dense.present[state.rows.view]]
         series = state.series.view[dense.present[state.rows.view]]
         values = dense.values[rows]
@@ -123,15 +123,16 @@ class WorkCounters:
             value[series], time[series] = values, times
         return Work(self.table, value, time)
 
-    def _compile(self, state: _State, row_source: Rows, sources: Sequence[str]) -> None:
-        for row in range(state.compiled, len(state.table)):
+    def _compile(self, state: _State, size: int, row_source: Rows, sources: Sequence[str]) -> None:
+        """Up to the rows that answers have shown: the table itself may be growing at this very moment."""
+        for row in range(state.compiled, size):
             labels = state.table.labels[row]
             if labels["__name__"] in self._meters:
                 source = state.inherited.get(id(labels)) or sources[row_source[row]]
                 state.told_by[row] = source
                 self._bind(state, row, source)
         # The old table was kept so long that no new label object could take the place of one of its own.
-        state.compiled, state.inherited, state.predecessor = len(state.table), {}, _NOBODY
+        state.compiled, state.inherited, state.predecessor = size, {}, _NOBODY
 
     def _bind(self, state: _State, row: int, source: str) -> None:
         labels = state.table.labels[row]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.config.schema import Config
@@ -21,7 +21,7 @@ from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
 from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.explain.tree import Node
-from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, Snapshot, Table
+from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, SeriesTable, Snapshot, Table
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters, work_meters
 from kcloud_exporter.pipeline.explanation import explain
 from kcloud_exporter.pipeline.persistence import Persistence
@@ -36,6 +36,8 @@ __all__ = ["COMPACT_EVERY", "Books", "ClusterPipeline", "Pipeline", "facility_me
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+Tape: TypeAlias = Callable[[Mapping[str, Sequence[Outcome]], float, float], None]
+"""Hears of each cycle before it is done: the arguments of `Pipeline.cycle`."""
 COMPACT_EVERY = 100
 """Cycles between looks for dead series."""
 ENDED_PODS_SECONDS, ENDED_PODS_MOST = 86_400.0, 100_000
@@ -59,6 +61,7 @@ class Pipeline:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
         self._persistence = Persistence(counters, telemetry)
         self._wall, self._monotonic = wall, monotonic
+        self.tape: Tape | None = None
         self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
         for name, cluster in self.clusters.items():
@@ -77,15 +80,29 @@ class Pipeline:
         now = self._wall()
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
-        monotonic = self._monotonic()
-        with self._telemetry.stage("derive"):
-            snapshot = await self._work(partial(self._derive, outcomes, now, monotonic))
-        with self._telemetry.stage("persist"):
-            await self._work(partial(self._persist, now, monotonic))
-        self.cycles += 1
+        snapshot = await self._work(partial(self.cycle, outcomes, now, self._monotonic()))
         if self.cycles % COMPACT_EVERY == 0:
             await self._work(self._compact)
         return snapshot
+
+    def cycle(self, outcomes: Mapping[str, Sequence[Outcome]], now: float, monotonic: float) -> Snapshot:
+        """The books of one cycle, on disk when this returns. The same in the same order gives the same snapshots.
+
+        `outcomes` by cluster; `now` is Unix time, `monotonic` counts the seconds that no clock setting moves.
+        """
+        if self.tape is not None:
+            self.tape(outcomes, now, monotonic)
+        with self._telemetry.stage("derive"):
+            snapshot = self._derive(outcomes, now, monotonic)
+        with self._telemetry.stage("persist"):
+            self._persist(now, monotonic)
+        self.cycles += 1
+        return snapshot
+
+    def follow(self, source: Source, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
+        """A source has compacted its tables: [(old, new)]."""
+        if replaced:
+            self.clusters[source.cluster].retire(replaced)
 
     async def _work(self, job: Callable[[], _T]) -> _T:
         """Do CPU-bound or disk-bound work in the thread of the books."""
@@ -173,9 +190,8 @@ class Pipeline:
 
     def _compact(self) -> None:
         for number, source in enumerate(self._sources):
-            replaced = [] if self._patience.waits_for(number) else source.compact()
-            if replaced:
-                self.clusters[source.cluster].retire(replaced)
+            if not self._patience.waits_for(number):
+                self.follow(source, source.compact())
 
     def continue_from(self, earlier: Pipeline) -> None:
         """Take over sources and state of every cluster whose configuration is the same as before."""

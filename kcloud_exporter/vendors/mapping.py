@@ -313,21 +313,25 @@ class VendorIndex:
 
 def load_table(path: Path) -> VendorTable:
     """Read one table. Raises VendorError that names the file and every mistake in it."""
+    return parse_table(path.name, path.read_text(encoding="utf-8"))
+
+
+def parse_table(name: str, text: str) -> VendorTable:
+    """Check one table; `name` is what its mistakes are told under. Raises VendorError."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return VendorTable.model_validate(data)
+        return VendorTable.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as exc:
-        raise VendorError(f"{path.name}: {exc}") from exc
+        raise VendorError(f"{name}: {exc}") from exc
     except ValidationError as exc:
-        mistakes = [f"{path.name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
+        mistakes = [f"{name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
         raise VendorError("\n".join(mistakes)) from exc
 
 
-def load_vendors(*folders: Path) -> VendorIndex:
-    """Load the tables of the package, then those of further folders, which may replace them by name."""
-    tables: dict[str, VendorTable] = {}
-    for folder in (Path(__file__).parent, *folders):
-        for path in sorted(folder.glob("*.yaml")):
-            table = load_table(path)
-            tables[table.vendor] = table
-    return VendorIndex(tables.values())
+def load_vendors(*folders: Path, texts: Mapping[str, str] | None = None) -> VendorIndex:
+    """Load the tables of the package, then those of further folders, then `texts` (name → YAML).
+
+    A later one may replace an earlier one by the name of its vendor.
+    """
+    found = [load_table(path) for folder in (Path(__file__).parent, *folders) for path in sorted(folder.glob("*.yaml"))]
+    found += [parse_table(name, text) for name, text in (texts or {}).items()]
+    return VendorIndex({table.vendor: table for table in found}.values())

@@ -233,3 +233,18 @@ class TestRebuild:
         cluster.cycle_of([late], 15)
         assert cluster.shown("kcloud_node_power_watts") == {("n1", "gpu"): 300, ("n1", "other"): 600}
         assert pods(cluster) == {"p": 300}
+
+
+def test_series_that_no_answer_has_shown_yet_take_no_place() -> None:
+    """A source reads late answers into its table while the books are done; they count when they are handed over."""
+    early, late = Cluster(), Cluster()
+    for cluster, first in ((early, True), (late, False)):
+        source, other = Prometheus("one"), Prometheus("two")
+        now = source.scrape(DCMI % ("n1", 500), 0)
+        if first:
+            waiting = source.scrape(DCMI % ("n3", 300), 0)
+        cluster.engine.ingest([now, other.scrape(DCMI % ("n2", 400), 0)], 0)
+        if not first:
+            waiting = source.scrape(DCMI % ("n3", 300), 0)
+        cluster.engine.ingest([waiting], 15)
+    assert early.engine.entities.nodes.keys == late.engine.entities.nodes.keys == ["n1", "n2", "n3"]

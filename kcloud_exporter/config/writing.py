@@ -1,0 +1,130 @@
+"""Writing: a configuration as YAML that means the same when it is read again, but lets nobody in anywhere.
+
+For recordings, which are handed on: no credentials, no keys, and no paths of this machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+import yaml
+from pydantic import BaseModel
+
+from kcloud_exporter.config.endpoints import exporter_names
+from kcloud_exporter.config.fields import is_duration
+from kcloud_exporter.config.reading import SCALARS
+from kcloud_exporter.config.schema import (
+    Access,
+    ClusterConfig,
+    Config,
+    ExporterConfig,
+    HistoryConfig,
+    PrometheusConfig,
+    SourceConfig,
+    StorageConfig,
+)
+from kcloud_exporter.units import parse_duration
+
+ACCESS: Final = frozenset(Access.model_fields)
+"""The keys of a source that say how to get in."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes what either YAML 1.1 or our own reading would not take for a text."""
+
+    yaml_implicit_resolvers = {key: list(found) for key, found in yaml.SafeDumper.yaml_implicit_resolvers.items()}  # noqa: RUF012
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Write everything out."""
+        return True
+
+
+for _kind, _form, _first in SCALARS:
+    _Dumper.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), ["" if c == "\0" else c for c in _first]
+    )
+
+
+def config_yaml(config: Config) -> str:
+    """The configuration without access, as the text of a file."""
+    return yaml.dump(_data(without_access(config)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def without_access(config: Config) -> Config:
+    """The same configuration without credentials, TLS files, queries of URLs, and places of this machine.
+
+    Of a query only `target` stays, which says whose page it is; all of it where the source's name, which stands on
+    the page, holds it too.
+    """
+    return config.model_copy(
+        update={
+            "clusters": tuple(_anonymous(cluster) for cluster in config.clusters),
+            "storage": StorageConfig(),
+            "history": HistoryConfig(),
+            "vendors_dir": None,
+        }
+    )
+
+
+def _anonymous(cluster: ClusterConfig) -> ClusterConfig:
+    exporters = [source.exporter for source in cluster.sources if source.exporter is not None]
+    urls = [url for exporter in exporters for url in exporter.targets]
+    shortened = len({_shortened(url) for url in urls}) == len(set(urls))
+    sources = tuple(
+        SourceConfig(
+            prometheus=None if source.prometheus is None else _prometheus(source.prometheus),
+            exporter=None if source.exporter is None else _exporter(source.exporter, shortened=shortened),
+        )
+        for source in cluster.sources
+    )
+    return cluster.model_copy(update={"sources": sources})
+
+
+def _prometheus(source: PrometheusConfig) -> PrometheusConfig:
+    return PrometheusConfig(url=source.url, method=source.method, name=source.name, match=source.match)
+
+
+def _exporter(source: ExporterConfig, *, shortened: bool) -> ExporterConfig:
+    targets = tuple(_shortened(url) for url in source.targets)
+    same = exporter_names(source.vendor, source.name, targets) == exporter_names(
+        source.vendor, source.name, source.targets
+    )
+    return ExporterConfig(
+        vendor=source.vendor,
+        targets=targets if shortened and same else source.targets,
+        name=source.name,
+        labels=source.labels,
+    )
+
+
+def _shortened(url: str) -> str:
+    parts = urlsplit(url)
+    target = parse_qs(parts.query).get("target", [])[:1]
+    return urlunsplit(parts._replace(query=urlencode([("target", of) for of in target]), fragment=""))
+
+
+def _data(value: Any) -> Any:
+    """Plain data that `parse_config` reads as the same. What is None is left out, which means the same."""
+    if isinstance(value, BaseModel):
+        data = {}
+        for name, field in type(value).model_fields.items():
+            inner = getattr(value, name)
+            if inner is not None and name not in ACCESS:
+                data[field.alias or name] = _duration(inner) if is_duration(field) else _data(inner)
+        return data
+    if isinstance(value, Mapping):
+        return {key: _data(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_data(inner) for inner in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def _duration(seconds: float) -> str:
+    """The text of a duration; of several the one that is read as the very same number."""
+    milliseconds = round(seconds * 1000)
+    whole, rest = divmod(milliseconds, 1000)
+    texts = [f"{whole}s" if not rest else f"{whole}s{rest}ms", f"{milliseconds}ms"]
+    return next((text for text in texts if parse_duration(text) == seconds), texts[0])
