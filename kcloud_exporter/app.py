@@ -31,6 +31,8 @@ from kcloud_exporter.history.prometheus import PrometheusHistory
 from kcloud_exporter.history.series import History
 from kcloud_exporter.history.state import HistoryState
 from kcloud_exporter.options import ServeOptions
+from kcloud_exporter.remote.state import RemoteState
+from kcloud_exporter.remote.writer import RemoteWriter
 from kcloud_exporter.runtime import Runtime, check
 from kcloud_exporter.stream.hub import Hub
 from kcloud_exporter.stream.routes import routes as stream_routes
@@ -91,6 +93,9 @@ async def running(
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)
         await stack.enter_async_context(hub)
+        remotes = RemoteState(runtime.telemetry.registry)
+        for remote in config.remote_write:
+            await stack.enter_async_context(RemoteWriter(remote, remotes).following(runtime.store))
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
         yield runtime, site.port

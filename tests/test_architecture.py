@@ -34,6 +34,7 @@ DOORS: dict[str, set[str]] = {
     "export": FOUNDATION | {"snapshot", "history"},
     "stream": FOUNDATION | {"snapshot", "web"},
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
+    "remote": FOUNDATION | {"snapshot", "config", "sources", "exposition"},
     "artefacts": FOUNDATION | {"config", "vendors"},
     "fleet": FOUNDATION,
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
@@ -43,7 +44,8 @@ DOORS: dict[str, set[str]] = {
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
 all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
-server, so they use its error shape and its authentication. `pipeline` lends `explain` its state between two cycles.
+server, so they use its error shape and its authentication.
+`remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
 `sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.
 `recording` listens to sources and pipeline, and does both again from a file: it knows them, what they are built from,
@@ -61,7 +63,7 @@ OUTSIDE = {
     "apscheduler": {"runtime"},
     "numpy": {
         *("model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet", "storage"),
-        *("explain", "history", "export", "stream", "api"),
+        *("explain", "history", "export", "stream", "api", "remote"),
     },
 }
 """Libraries that belong to certain rooms only."""

@@ -28,7 +28,7 @@ async def fleet() -> AsyncIterator[Fleet]:
 class Running:
     """A runtime whose configuration can be changed under it, ticking by hand."""
 
-    def __init__(self, fleet: Fleet, storage: Path | None = None, interval: str = "5s") -> None:
+    def __init__(self, fleet: Fleet, storage: Path | None = None, interval: str = "60s") -> None:
         self.data: dict[str, Any] = fleet.kcloud_config("exporter", interval=interval)
         self.runtime = Runtime(self.config(), self.config, storage)
 

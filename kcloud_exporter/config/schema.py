@@ -338,6 +338,15 @@ class HistoryConfig(Access):
         return self
 
 
+class RemoteWriteConfig(Access):
+    """A store that every cycle is pushed to, where it cannot scrape this exporter."""
+
+    url: Url
+    name: Name | None = Field(None, description="Value of the label remote of our own metrics; default host:port.")
+    external_labels: dict[LabelName, str] = Field({}, description="Added to every series, unless it has the label.")
+    queue_bytes: Size = Field(64 * 2**20, description="Compressed bytes that are kept while the store is away.")
+
+
 class ShardingConfig(Strict):
     """This exporter is one of several equal ones, which divide the sites and their clusters among them."""
 
@@ -363,6 +372,7 @@ class Config(Strict):
     storage: StorageConfig = StorageConfig()
     history: HistoryConfig = HistoryConfig()
     sharding: ShardingConfig | None = None
+    remote_write: tuple[RemoteWriteConfig, ...] = ()
     vendors_dir: str | None = None
     _all_labels: tuple[str, ...] | None = PrivateAttr(None)
 

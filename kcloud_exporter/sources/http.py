@@ -74,6 +74,7 @@ class Connection:
         *,
         headers: Mapping[str, str],
         data: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         accept: frozenset[int] = _OK,
     ) -> Fetched:
         """Send one request and read the whole answer within `timeout_seconds`.
@@ -89,6 +90,7 @@ class Connection:
                     url,
                     headers={**headers, "Accept-Encoding": "gzip", **authorization(self._access)},
                     data=None if data is None else dict(data),
+                    content=content,
                     timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, 0.8 * max(timeout_seconds, 0.0))),
                     extensions={
                         "trace": sent.trace,

@@ -63,7 +63,7 @@ async def fleet() -> AsyncIterator[Fleet]:
 
 
 def config_of(fleet: Fleet, idle: Policy, overhead: Policy) -> Config:
-    return parse_config({**fleet.kcloud_config(interval="1s"), "ledger": {"idle": idle, "overhead": overhead}})
+    return parse_config({**fleet.kcloud_config(interval="60s"), "ledger": {"idle": idle, "overhead": overhead}})
 
 
 async def check_all(pipeline: Pipeline, snapshot: Snapshot, *, every: int = 1) -> Counter[str]:
