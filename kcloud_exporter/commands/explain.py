@@ -1,4 +1,4 @@
-"""`explain`: the tree of inputs behind one number, from a running exporter or from two cycles of its own."""
+"""`explain`: the tree of inputs behind one number: of a running exporter, of own cycles, or of a recording."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import yaml
 from pydantic import ValidationError
 
 from kcloud_exporter.commands.flags import command, config_flag, count
+from kcloud_exporter.commands.replay import cycle_at, cycle_or_time
 from kcloud_exporter.config.schema import Access
 from kcloud_exporter.errors import ConfigError, KcloudError, SourceError
-from kcloud_exporter.explain.tree import as_text, from_data
+from kcloud_exporter.explain.tree import as_data, as_text, from_data
 from kcloud_exporter.sources.http import Connection, decoded
 
 _SECONDS: Final = 30.0
@@ -29,7 +30,8 @@ def add(commands: Any) -> None:
         "explain",
         "show the tree of inputs behind one number of the page",
         example='kcloud-exporter explain \'kcloud_pod_power_watts{namespace="a",pod="train",component="gpu"}\'\n  '
-        "kcloud-exporter explain --config.file my.yaml 'kcloud_site_pue_ratio{site=\"icn1\"}'",
+        "kcloud-exporter explain --config.file my.yaml 'kcloud_site_pue_ratio{site=\"icn1\"}'\n  "
+        "kcloud-exporter explain --recording night.tar --at 2026-03-01T02:30:00+09:00 'kcloud_site_it_power_watts'",
     )
     flags.add_argument("series", help="which number: a metric name and as many labels as it takes to mean one series")
     flags.add_argument(
@@ -46,6 +48,18 @@ def add(commands: Any) -> None:
     )
     config_flag(flags)
     flags.add_argument(
+        "--recording",
+        type=Path,
+        metavar="FILE",
+        help="what kcloud-exporter record has written: explain a number of then, without any network",
+    )
+    flags.add_argument(
+        "--at",
+        type=cycle_or_time,
+        metavar="CYCLE|TIME",
+        help="which cycle of the recording, or the last one before a time (default: its last)",
+    )
+    flags.add_argument(
         "--depth",
         type=count,
         metavar="N",
@@ -56,12 +70,26 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    if args.config_file is not None:
+    if args.recording is not None:
+        tree = _of_a_recording(args)
+    elif args.config_file is not None:
         tree = _of_own_cycles(args)
     else:
         tree = asyncio.run(_of_a_running_one(args.url.rstrip("/"), _access(args.http_config_file), args))
     print(orjson.dumps(tree).decode() if args.output == "json" else as_text(from_data(tree)), end="")
     return 0
+
+
+def _of_a_recording(args: argparse.Namespace) -> dict[str, Any]:
+    from kcloud_exporter.config.load import load_config
+    from kcloud_exporter.recording.reading import open_recording
+    from kcloud_exporter.recording.replay import replay_to
+
+    cycle = cycle_at(open_recording(args.recording), args.at)
+    what_if = load_config(args.config_file) if args.config_file else None
+    replay, _ = replay_to(args.recording, cycle, what_if)
+    tree, _ = replay.pipeline.explain_now(args.series, args.depth)
+    return as_data(tree)
 
 
 def _of_own_cycles(args: argparse.Namespace) -> dict[str, Any]:

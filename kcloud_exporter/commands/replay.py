@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     )
     flags.add_argument(
         "--at",
-        type=_at,
+        type=cycle_or_time,
         metavar="CYCLE|TIME",
         help="stop at a cycle (1 is the first) or at the last one before a time (ISO 8601; without a zone UTC)",
     )
@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
     flags.set_defaults(run=_run)
 
 
-def _at(text: str) -> int | float:
+def cycle_or_time(text: str) -> int | float:
     """A cycle (int), or a moment in Unix seconds (float)."""
     if text.isascii() and text.isdecimal():
         return int(text)
@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
 
     recording = open_recording(args.recording)
     what_if = load_config(args.config_file) if args.config_file else None
-    last = cycle_in(recording, _cycle(recording, args.at))
+    last = cycle_in(recording, cycle_at(recording, args.at))
     replay, renderer, page = Replay(recording, what_if), Renderer(), b""
     _tell_what_to_know(recording, replay)
     with tqdm(
@@ -109,7 +109,8 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _cycle(recording: Recording, at: int | float | None) -> int | None:
+def cycle_at(recording: Recording, at: int | float | None) -> int | None:
+    """The cycle that `--at` means; None for the last. Raises RecordingError."""
     if at is None or isinstance(at, int):
         return at
     cycle = recording.cycles_until(at)

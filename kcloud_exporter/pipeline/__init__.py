@@ -151,9 +151,10 @@ class Pipeline:
 
         It waits its turn in the thread of the books, so that no cycle changes what it looks at.
         """
-        return await self._work(partial(self._explain, series, depth))
+        return await self._work(partial(self.explain_now, series, depth))
 
-    def _explain(self, series: str, depth: int | None) -> tuple[Node, float]:
+    def explain_now(self, series: str, depth: int | None = None) -> tuple[Node, float]:
+        """As `explain`, for whoever runs no cycles beside it."""
         latest = self._latest
         if latest is None:
             raise SelectorError("no cycle has ended yet; ask again in a moment", absent=True)

@@ -21,7 +21,7 @@ NODE = 'kcloud_node_power_watts{cluster="seoul-a",node="cp-1",component="other"}
 
 @pytest.fixture
 def exporter(fleet: Fleet, tmp_path: Path) -> Iterator[KcloudExporter]:
-    with kcloud_exporter(fleet.kcloud_config("exporter", interval="1s"), tmp_path) as running:
+    with kcloud_exporter(fleet.kcloud_config("exporter", interval="3s"), tmp_path) as running:
         yield running
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_access_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_the_command_does_cycles_of_its_own(fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(json.dumps(fleet.kcloud_config("exporter", interval="1s")))
+    file.write_text(json.dumps(fleet.kcloud_config("exporter", interval="3s")))
     series = 'kcloud_node_power_watts{cluster="seoul-b",node="npu-1",component="cpu"}'
     assert main(["explain", series, "--config.file", str(file), "--output", "json"]) == 0
     tree = from_data(json.loads(capsys.readouterr().out))
