@@ -25,6 +25,10 @@ from kcloud_exporter.api.serving import api_routes
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.export.desk import Desk
+from kcloud_exporter.export.routes import ExportDeps
+from kcloud_exporter.export.routes import routes as export_routes
+from kcloud_exporter.exporting import origin_of, place_of
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.history.embedded import EmbeddedHistory
 from kcloud_exporter.history.prometheus import PrometheusHistory
@@ -75,6 +79,7 @@ async def running(
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
         hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval)
+        exports = ExportDeps(lambda: place_of(runtime.config, history), lambda: origin_of(runtime.config))
         web = build_app(
             WebDeps(
                 page=runtime.page,
@@ -88,6 +93,7 @@ async def running(
                 *explain_routes(runtime.explain),
                 *stream_routes(hub),
                 *api_routes(ApiDeps(lambda: runtime.store.current, runtime.status, lambda: history, runtime.page)),
+                *export_routes(exports, Desk()),
             ],
         )
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from kcloud_exporter import __version__, logs
-from kcloud_exporter.commands import bench, check, demo, explain, fleet, generate, record, replay, serve, snapshot
+from kcloud_exporter.commands import bench, check, demo, explain, export, fleet, generate, record, replay, serve, snapshot
 from kcloud_exporter.commands.flags import Help, counted, level_named
 from kcloud_exporter.errors import ConfigError, KcloudError
 
@@ -29,7 +29,7 @@ first steps:
 
 Each command explains itself: kcloud-exporter COMMAND --help
 """
-_COMMANDS = (serve, demo, fleet, snapshot, explain, check, generate, record, replay, bench)
+_COMMANDS = (serve, demo, fleet, snapshot, explain, export, check, generate, record, replay, bench)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@
     ├── VendorError     a vendor table is wrong: fatal at start
     ├── ListenError     the address to serve on cannot be had: fatal at start
     ├── RequestError    a client asked for what is not there, or in words that mean nothing: told to it, never fatal
+    ├── ExportError     a file that was asked for cannot be made: told to whoever asked, never fatal
     ├── HistoryError    a question to history has no answer: told to whoever asked, never fatal
     ├── ArtefactError   rules, dashboards or docs cannot be generated
     ├── RecordingError  a recording cannot be written, read, or replayed: told to whoever asked, never fatal
@@ -108,6 +109,14 @@ class HistoryError(KcloudError):
 
     def __init__(self, reason: HistoryReason, message: str) -> None:
         self.reason: HistoryReason = reason
+        super().__init__(message)
+
+
+class ExportError(KcloudError):
+    """A file cannot be made. `status` is that of HTTP, `parameter` names the culprit; the message says what to do."""
+
+    def __init__(self, status: int, message: str, parameter: str = "") -> None:
+        self.status, self.parameter = status, parameter
         super().__init__(message)
 
 

@@ -31,7 +31,7 @@ DOORS: dict[str, set[str]] = {
     "web": FOUNDATION | {"snapshot"},
     "explain": FOUNDATION | {"derive", "normalise", "vendors"},
     "history": FOUNDATION | {"snapshot", "sources"},
-    "export": FOUNDATION | {"snapshot", "history"},
+    "export": FOUNDATION | {"history", "web"},
     "stream": FOUNDATION | {"snapshot", "web"},
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
     "remote": FOUNDATION | {"snapshot", "config", "sources", "exposition"},
@@ -43,20 +43,20 @@ DOORS: dict[str, set[str]] = {
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
-all of it, and `explain` reads what normalise and derive have left behind. `api` and `stream` answer through the web
-server, so they use its error shape and its authentication.
+all of it, and `explain` reads what normalise and derive have left behind. `api`, `stream` and `export` answer through
+the web server, so they use its error shape and its authentication.
 `remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
 `sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.
 `recording` listens to sources and pipeline, and does both again from a file: it knows them, what they are built from,
 the counters (in memory) that they fill, and the page to compare."""
 
-COMPOSERS = {"app", "runtime", "cli", "commands", "__main__", "__init__"}
+COMPOSERS = {"app", "exporting", "runtime", "cli", "commands", "__main__", "__init__"}
 PURE = ("normalise", "derive", "exposition/renderer.py")
 FORBIDDEN_TO_THE_PURE = {"asyncio", "time", "logging", "socket", "httpx", "aiohttp", "os", "random", "datetime"}
 OUTSIDE = {
     "httpx": {"sources"},
-    "aiohttp": {"web", "fleet", "app", "api", "stream"},
+    "aiohttp": {"web", "fleet", "app", "api", "stream", "export"},
     "pyarrow": {"history", "export"},
     "openpyxl": {"export"},
     "reportlab": {"export"},

@@ -65,10 +65,18 @@ class FileReader:
         return await self._answer(lambda: self.increase_now(family, matchers, start, end))
 
     async def increments(
-        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+        self,
+        family: str,
+        matchers: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        stood: dict[tuple[str, ...], float] | None = None,
     ) -> Series:
         """See History.increments."""
-        return await self._answer(lambda: self.increments_now(family, matchers, start, end, step))
+        known_counter(family, matchers)
+        asked = question(family, matchers, start, end, step)
+        return await self._answer(lambda: self._came(asked, stood))
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -94,17 +102,14 @@ class FileReader:
         came = self._came(whole_window(family, matchers, start, end))
         return Increase(came.family, came.labels, came.values[:, 0])
 
-    def increments_now(self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float) -> Series:
-        """`increments` for a caller that may wait."""
-        known_counter(family, matchers)
-        return self._came(question(family, matchers, start, end, step))
-
-    def _came(self, asked: Question) -> Series:
+    def _came(self, asked: Question, stood: dict[tuple[str, ...], float] | None = None) -> Series:
         def work() -> Series:
-            tally = IncreaseTally(asked)
+            tally = IncreaseTally(asked, stood or {})
             begin = asked.start - look_back(asked.family)
             for some in self._readings(asked.family, asked.matchers, begin, asked.end):
                 tally.add(some)
+            if stood is not None:
+                stood.update(tally.standing())
             return tally.series()
 
         return self._settled(work)
@@ -192,6 +197,11 @@ class EmbeddedHistory(FileReader):
     def waiting(self) -> list[Block]:
         """Rows that are in no file yet; call with the gate held."""
         return [*self._waiting, *self._recorder.so_far()]
+
+    def not_on_disk(self) -> tuple[Block, ...]:
+        """Rows that are in no file yet, whole in themselves: the threads of this process go on meanwhile."""
+        with self.gate:
+            return tuple(self.waiting())
 
     def _run(self) -> None:
         self._guarded(self._write_and_tidy)

@@ -169,7 +169,13 @@ class PrometheusHistory:
         return Increase(of, labels, np.array([came[key] for key in labels], np.float64))
 
     async def increments(
-        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+        self,
+        family: str,
+        matchers: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        stood: dict[Labels, float] | None = None,
     ) -> Series:
         """See History.increments."""
         known_counter(family, matchers)
@@ -179,8 +185,8 @@ class PrometheusHistory:
             self._grid(asked, "max", "last_over_time"),
             self._grid(asked, "max", "max_over_time"),
         )
-        stood = await self._stood(asked.family, matchers, start)
-        at = np.array([stood.get(labels, np.nan) for labels in last.labels], np.float64)
+        before_it = {**(stood or {}), **await self._stood(asked.family, matchers, start)}
+        at = np.array([before_it.get(labels, np.nan) for labels in last.labels], np.float64)
         came = np.full_like(last.values, np.nan)
         for step_at in range(asked.points):
             low, top, now = first.values[:, step_at], highest.values[:, step_at], last.values[:, step_at]
@@ -189,6 +195,8 @@ class PrometheusHistory:
             fell = np.where(now < before, now, (top - before) + now)
             came[:, step_at] = np.where((now >= before) & (top <= now), now - before, fell)
             at = np.where(np.isnan(now), at, now)
+        if stood is not None:
+            stood.update(zip(last.labels, at.tolist(), strict=True))
         return Series(asked.family, last.labels, asked.timestamps, came, asked.step)
 
     async def _stood(self, family: Family, matchers: Mapping[str, str], at: float) -> dict[Labels, float]:

@@ -73,9 +73,19 @@ class History(Protocol):
         """How far the counters of a family came in the window (start, end]. Raises HistoryError like `series`."""
 
     async def increments(
-        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+        self,
+        family: str,
+        matchers: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        stood: dict[tuple[str, ...], float] | None = None,
     ) -> Series:
-        """`increase` step by step: S × T, NaN where a counter has no reading in a step. Raises HistoryError."""
+        """`increase` step by step: S × T, NaN where a counter has no reading in a step. Raises HistoryError.
+
+        Whoever asks window after window hands `stood` from one to the next: label tuple → where the counter stood
+        last. Without it a counter that was silent around the start of a window begins anew there.
+        """
 
     async def close(self) -> None:
         """Write what is not yet written, and let go of files and connections."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,13 +89,14 @@ class SeriesTally:
 class IncreaseTally:
     """How far each counter came in each step. Rows come in order of time per series; older ones tell nothing new."""
 
-    def __init__(self, asked: Question) -> None:
-        self._asked = asked
+    def __init__(self, asked: Question, stood: Mapping[tuple[str, ...], float]) -> None:
+        self._asked, self._stood = asked, stood
         self._labels = _Labels()
         self._came = np.zeros((0, asked.points))
         self._seen = np.zeros((0, asked.points))
         self._last = np.zeros(0)
         self._time = np.zeros(0)
+        self._known: list[tuple[str, ...]] = []
 
     def add(self, some: Readings) -> None:
         """Take in rows, some of which may lie before the start: they say where a counter stood then.
@@ -104,7 +107,10 @@ class IncreaseTally:
         count = len(self._labels.rows)
         check_cells(count, self._asked.points)
         self._came, self._seen = _grown(self._came, count, 0.0), _grown(self._seen, count, 0.0)
+        known = len(self._known)
+        self._known += self._labels.rows[known:]
         self._last, self._time = _grown(self._last, count, np.nan), _grown(self._time, count, -np.inf)
+        self._last[known:count] = [self._stood.get(key, np.nan) for key in self._known[known:]]
         order = np.lexsort((some.times, some.series))
         at, times, values = rows[some.series[order]], some.times[order], some.values[order]
         newer = times > self._time[at]
@@ -121,6 +127,10 @@ class IncreaseTally:
         self._seen[at[inside], step[inside]] = 1.0
         last = np.append(at[1:] != at[:-1], True)
         self._last[at[last]], self._time[at[last]] = values[last], times[last]
+
+    def standing(self) -> dict[tuple[str, ...], float]:
+        """Where each counter stands at the end."""
+        return dict(zip(self._known, self._last[: len(self._known)].tolist(), strict=True))
 
     def series(self) -> Series:
         """S × T: what came in each step, NaN where nothing was read in it; sorted by labels."""

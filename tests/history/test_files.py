@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from kcloud_exporter.history import layout
 from kcloud_exporter.history.embedded import FileReader
+from kcloud_exporter.history.recorder import seven_digits
 from kcloud_exporter.model import Snapshot
 from tests.history.snapshots import T0, snapshot
 from tests.history.test_embedded import NODE_ENERGY, NODE_POWER, Kept, kept, record
@@ -292,7 +293,7 @@ LABEL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 @settings(max_examples=25)
 @given(
     names=st.lists(st.tuples(LABEL, LABEL), min_size=1, max_size=8, unique=True),
-    values=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=8, max_size=8),
+    values=st.lists(st.floats(-1e15, 1e15, allow_nan=False), min_size=8, max_size=8),
 )
 async def test_any_label_and_any_value_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]], values: list[float]
@@ -315,10 +316,16 @@ async def test_any_label_and_any_value_comes_back_as_it_was(
     for label, value in rows.items():
         one_of = await reader.series(family, {"namespace": label[1], "component": label[2]}, T0, T0 + 60, 60)
         assert one_of.labels == [label]
-        assert one_of.values.tolist() == [[value]]
+        assert one_of.values[0, 0] == pytest.approx(value, rel=5.1e-7, abs=1e-20)
 
     assert before.labels == after.labels == sorted(rows)
-    assert before.values.tolist() == after.values.tolist() == [[rows[label]] for label in sorted(rows)]
+    assert before.values.tolist() == after.values.tolist()
+
+
+def test_seven_digits_are_the_decimal_ones() -> None:
+    given = [6.926000118, 123.456789, -0.0012345678, 0.0, 39999999999.0, 1e-300]
+
+    assert seven_digits(np.array(given)).tolist() == [6.926, 123.4568, -0.001234568, 0.0, 40000000000.0, 0.0]
 
 
 def test_a_row_costs_few_bytes(tmp_path: Path) -> None:

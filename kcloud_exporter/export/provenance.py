@@ -1,0 +1,85 @@
+"""Provenance: where the numbers of a file come from, told inside the file itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from kcloud_exporter import __version__, catalogue
+from kcloud_exporter.history.kept import FINE
+from kcloud_exporter.history.series import MAX_POINTS, History
+from kcloud_exporter.model import Floats
+
+COMPLETE: Final = 0.999
+"""From this part on a window counts as complete."""
+_PIECE: Final = 10_000 * FINE
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a running program says of itself: the digest of its configuration, its policies, and its clusters."""
+
+    config_sha256: str
+    ledger: tuple[tuple[str, str], ...]
+    clusters: tuple[str, ...]
+    history: str
+
+
+def rfc3339(timestamp: float) -> str:
+    """A moment as text, UTC."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+async def coverage(history: History, cluster: str | None, start: float, end: float) -> dict[str, Floats]:
+    """Cluster → a value per minute of the window: the part of its nodes that was measured, 0 where nothing is known.
+
+    A cluster that is never seen in the window is not there.
+    """
+    points = max(math.ceil((end - start) / FINE - 1e-9), 1)
+    found: dict[str, Floats] = {}
+    matchers = {"cluster": cluster} if cluster is not None else {}
+    per = min(MAX_POINTS, int(_PIECE / FINE))
+    for first in range(0, points, per):
+        last = min(first + per, points)
+        piece = await history.series(
+            catalogue.CLUSTER_COMPLETENESS.name, matchers, start + first * FINE, start + last * FINE, FINE
+        )
+        for labels, values in zip(piece.labels, piece.values, strict=True):
+            row = found.setdefault(labels[0], np.zeros(points))
+            row[first:last] = np.nan_to_num(values)
+    return found
+
+
+def provenance(
+    origin: Origin,
+    *,
+    dataset: str,
+    start: float,
+    end: float,
+    step: float,
+    filters: Mapping[str, str],
+    completeness: Mapping[str, float],
+    generated_at: float,
+) -> dict[str, Any]:
+    """All that is told of a file's origin before its rows are known."""
+    least = min(completeness.values(), default=0.0)
+    return {
+        "program": "kcloud-exporter",
+        "version": __version__,
+        "config_sha256": origin.config_sha256,
+        "ledger": dict(origin.ledger),
+        "history": origin.history,
+        "generated_at": rfc3339(generated_at),
+        "dataset": dataset,
+        "window": {"start": rfc3339(start), "end": rfc3339(end), "step_seconds": step, "timezone": "UTC"},
+        "filters": dict(filters),
+        "completeness": {name: round(ratio, 6) for name, ratio in sorted(completeness.items())},
+        "complete": bool(completeness) and least >= COMPLETE,
+        "units": "base units: watts, joules, seconds, bytes, celsius, ratios from 0 to 1",
+        "absent": "an empty value is unknown, never nought",
+    }
