@@ -8,7 +8,19 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from kcloud_exporter import __version__, logs
-from kcloud_exporter.commands import bench, check, demo, explain, export, fleet, generate, record, replay, serve, snapshot
+from kcloud_exporter.commands import (
+    bench,
+    check,
+    demo,
+    explain,
+    export,
+    fleet,
+    generate,
+    record,
+    replay,
+    serve,
+    snapshot,
+)
 from kcloud_exporter.commands.flags import Help, counted, level_named
 from kcloud_exporter.errors import ConfigError, KcloudError
 

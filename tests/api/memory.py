@@ -40,7 +40,13 @@ class Memory:
         )
 
     async def increments(
-        self, family: str, matchers: Mapping[str, str], start: float, end: float, step: float
+        self,
+        family: str,
+        matchers: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        stood: dict[tuple[str, ...], float] | None = None,  # noqa: ARG002
     ) -> Series:
         found = await self.series(family, matchers, start, end, step)
         return replace(found, values=found.values * found.step)
