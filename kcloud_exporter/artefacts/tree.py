@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from kcloud_exporter.artefacts.configuration_page import configuration_page
+from kcloud_exporter.artefacts.connect_pages import connect_pages
 from kcloud_exporter.artefacts.metrics_page import metrics_page
 from kcloud_exporter.artefacts.rules import alerts_file, alerts_of, recording_file
 from kcloud_exporter.artefacts.runbook_pages import index, runbook
@@ -16,13 +19,18 @@ from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import ArtefactError
 from kcloud_exporter.vendors.mapping import VendorIndex
 
-OWNED: Final = ("rules/*.yml", "docs/runbooks/*.md")
+_CHART: Final = "deploy/helm/kcloud-exporter/files"
+OWNED: Final = ("rules/*.yml", "docs/runbooks/*.md", "docs/connect/*.md", f"{_CHART}/rules/*.yml")
 """Patterns of files that all are generated: one that is not any more is removed."""
 _SHOWN_LINES: Final = 20
 
 
-def tree(values: Values, vendors: VendorIndex, own: Sequence[Family], schema: str) -> dict[str, str]:
-    """Every generated file. `own` are the families about the exporter, `schema` the configuration's JSON schema."""
+def tree(
+    values: Values, vendors: VendorIndex, own: Sequence[Family], schema: str, texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Every generated file. `own` are the families about the exporter, `schema` the configuration's JSON schema,
+    `texts` the YAML of the vendor tables.
+    """
     alerts = alerts_of(values)
     files = {
         "rules/kcloud-recording.yml": recording_file(values),
@@ -32,8 +40,12 @@ def tree(values: Values, vendors: VendorIndex, own: Sequence[Family], schema: st
         "config/alertmanager.example.yml": alertmanager_sample(),
         "config/prometheus.example.yml": prometheus_sample(values),
         "docs/metrics.md": metrics_page(values, vendors, {}, own),
+        "docs/configuration.md": configuration_page(json.loads(schema)),
         "docs/runbooks/README.md": index(alerts),
+        **connect_pages(vendors.tables, texts),
     }
+    # Helm reads only what lies in the chart.
+    files |= {f"{_CHART}/{name}": text for name, text in files.items() if name.startswith("rules/")}
     return files | {f"docs/runbooks/{alert.name}.md": runbook(alert) for alert in alerts}
 
 

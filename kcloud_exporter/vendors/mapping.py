@@ -335,3 +335,8 @@ def load_vendors(*folders: Path, texts: Mapping[str, str] | None = None) -> Vend
     found = [load_table(path) for folder in (Path(__file__).parent, *folders) for path in sorted(folder.glob("*.yaml"))]
     found += [parse_table(name, text) for name, text in (texts or {}).items()]
     return VendorIndex({table.vendor: table for table in found}.values())
+
+
+def table_texts() -> dict[str, str]:
+    """The YAML of the package's tables, by vendor: for those who show their remarks."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.yaml"))}
