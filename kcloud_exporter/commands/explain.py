@@ -29,8 +29,8 @@ def add(commands: Any) -> None:
         commands,
         "explain",
         "show the tree of inputs behind one number of the page",
-        example='kcloud-exporter explain \'kcloud_pod_power_watts{namespace="a",pod="train",component="gpu"}\'\n  '
-        "kcloud-exporter explain --config.file my.yaml 'kcloud_site_pue_ratio{site=\"icn1\"}'\n  "
+        example='kcloud-exporter explain \'kcloud_pod_power_watts{namespace="a",pod="train",component="gpu"}\'\n'
+        "kcloud-exporter explain --config.file my.yaml 'kcloud_site_pue_ratio{site=\"icn1\"}'\n"
         "kcloud-exporter explain --recording night.tar --at 2026-03-01T02:30:00+09:00 'kcloud_site_it_power_watts'",
     )
     flags.add_argument("series", help="which number: a metric name and as many labels as it takes to mean one series")

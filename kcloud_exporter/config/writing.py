@@ -21,15 +21,15 @@ from kcloud_exporter.config.schema import (
     ClusterConfig,
     Config,
     ExporterConfig,
-    HistoryConfig,
     PrometheusConfig,
     SourceConfig,
-    StorageConfig,
 )
 from kcloud_exporter.units import parse_duration
 
 ACCESS: Final = frozenset(Access.model_fields)
 """The keys of a source that say how to get in."""
+_WRITTEN: Final = ("global_", "clusters", "sites", "work_units", "ledger", "limits")
+"""What the ledger depends on. Other sections, and those to come, are left out: they say where and to whom it goes."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -50,23 +50,19 @@ for _kind, _form, _first in SCALARS:
 
 def config_yaml(config: Config) -> str:
     """The configuration without access, as the text of a file."""
-    return yaml.dump(_data(without_access(config)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    without = without_access(config)
+    data = {Config.model_fields[name].alias or name: _data(getattr(without, name)) for name in _WRITTEN}
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def without_access(config: Config) -> Config:
-    """The same configuration without credentials, TLS files, queries of URLs, and places of this machine.
+    """The same ledger's configuration without credentials, TLS files, queries of URLs, and places of this machine.
 
     Of a query only `target` stays, which says whose page it is; all of it where the source's name, which stands on
     the page, holds it too.
     """
-    return config.model_copy(
-        update={
-            "clusters": tuple(_anonymous(cluster) for cluster in config.clusters),
-            "storage": StorageConfig(),
-            "history": HistoryConfig(),
-            "vendors_dir": None,
-        }
-    )
+    others = {name: of.get_default() for name, of in Config.model_fields.items() if name not in _WRITTEN}
+    return config.model_copy(update={**others, "clusters": tuple(_anonymous(cluster) for cluster in config.clusters)})
 
 
 def _anonymous(cluster: ClusterConfig) -> ClusterConfig:

@@ -22,7 +22,7 @@ import msgspec
 from kcloud_exporter.errors import FailureReason
 
 SCHEMA: Final = 1
-Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e11, le=2e11)]
+Moment: TypeAlias = Annotated[float, msgspec.Meta(ge=-6e10, le=2e11)]
 """Seconds; as Unix time it is a date that has a name."""
 
 

@@ -93,10 +93,13 @@ def test_credentials_and_places_are_left_out() -> None:
             }
         ],
         "storage": {"path": "/somewhere"},
+        "remote_write": [{"url": "http://store/push", "bearer_token": "${T}"}],
+        "history": {"backend": "prometheus", "url": "http://store"},
     }
     text = config_yaml(parse_config(data, {"T": "hidden"}))
+    assert list(parse_yaml(text, Path("x"))) == ["global", "clusters", "sites", "work_units", "ledger", "limits"]
     assert "https://h/ipmi?target=bmc-7" in text
-    for out in ("hidden", "token", "basic_auth", "tls", "somewhere", "module"):
+    for out in ("hidden", "token", "basic_auth", "tls", "somewhere", "module", "store"):
         assert out not in text
 
 

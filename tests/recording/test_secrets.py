@@ -56,6 +56,7 @@ async def test_canaries_are_nowhere_in_the_file(tmp_path: Path) -> None:
                 }
             ],
             "history": {"backend": "prometheus", "url": f"http://{CANARIES[5]}"},
+            "remote_write": [{"url": f"http://{CANARIES[5]}/push", "basic_auth": basic}],
             "storage": {"path": f"/{CANARIES[5]}"},
             "vendors_dir": "tables",
         }
