@@ -20,6 +20,7 @@ from kcloud_exporter.commands import (
     replay,
     serve,
     snapshot,
+    vendors,
 )
 from kcloud_exporter.commands.flags import Help, counted, level_named
 from kcloud_exporter.errors import ConfigError, KcloudError
@@ -27,21 +28,22 @@ from kcloud_exporter.errors import ConfigError, KcloudError
 _DESCRIPTION = """\
 One conserved power ledger for AI clouds, as Prometheus metrics.
 
-Reads what your exporters already say (NVIDIA DCGM, Kepler, IPMI, Furiosa, Rebellions, node_exporter,
-kube-state-metrics), from any number of clusters, and re-exposes it as kcloud_* metrics in which every
-watt is counted once and has an owner.
+Reads what your exporters already say (NVIDIA, AMD, Intel, Gaudi, Ascend, Furiosa, Rebellions and TPU devices;
+Kepler, IPMI, Redfish, PDUs, node_exporter; kcloud-exporter vendors lists all), from any number of clusters,
+and re-exposes it as kcloud_* metrics in which every watt is counted once and has an owner.
 """
 _EXAMPLES = """\
 first steps:
   kcloud-exporter demo                               a simulated fleet, aggregated; nothing to configure
   kcloud-exporter check --config.file my.yaml        every mistake of a configuration, with its place
+  kcloud-exporter vendors http://host:9400/metrics   what of an exporter's page would be understood
   kcloud-exporter snapshot --config.file my.yaml     one cycle, the page on stdout
   kcloud-exporter explain SERIES                     why a number is what it is: its tree of inputs
   kcloud-exporter serve --config.file my.yaml        the main job; scrape it with honor_labels: true
 
 Each command explains itself: kcloud-exporter COMMAND --help
 """
-_COMMANDS = (serve, demo, fleet, snapshot, explain, export, check, generate, record, replay, bench)
+_COMMANDS = (serve, demo, fleet, snapshot, explain, export, check, vendors, generate, record, replay, bench)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,6 +30,7 @@ DOORS: dict[str, set[str]] = {
     "exposition": FOUNDATION | {"snapshot"},
     "web": FOUNDATION | {"snapshot"},
     "explain": FOUNDATION | {"derive", "normalise", "vendors"},
+    "coverage": FOUNDATION | {"sources", "normalise", "vendors"},
     "history": FOUNDATION | {"snapshot", "sources"},
     "export": FOUNDATION | {"history", "web"},
     "stream": FOUNDATION | {"snapshot", "web"},
@@ -46,6 +47,7 @@ DOORS: dict[str, set[str]] = {
 all of it, and `explain` reads what normalise and derive have left behind. `api`, `stream` and `export` answer through
 the web server, so they use its error shape and its authentication.
 `remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
+`coverage` reads one page as a source does and names things as normalise does.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
 `sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.
 `recording` listens to sources and pipeline, and does both again from a file: it knows them, what they are built from,
@@ -63,7 +65,7 @@ OUTSIDE = {
     "apscheduler": {"runtime"},
     "numpy": {
         *("model", "readings", "sources", "normalise", "derive", "exposition", "bench", "fleet", "storage"),
-        *("explain", "history", "export", "stream", "api", "remote"),
+        *("explain", "coverage", "history", "export", "stream", "api", "remote"),
     },
 }
 """Libraries that belong to certain rooms only."""

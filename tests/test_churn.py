@@ -9,7 +9,7 @@ from kcloud_exporter.pipeline import COMPACT_EVERY, Pipeline
 from kcloud_exporter.pipeline.building import build_sources
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 
 PODS, CYCLES = 300, 3 * COMPACT_EVERY + 5
 NODE = 'kepler_node_cpu_watts{node_name="n1",path="p",zone="package"} 900\n'

@@ -25,7 +25,7 @@ from kcloud_exporter.fleet.world import World
 from kcloud_exporter.model import ClusterSnapshot, Scrape, SeriesTable, Snapshot
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.sources.exposition import ParseLimits, SeriesIndex, parse_text
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 
 BEGIN = 1_800_000_000.0

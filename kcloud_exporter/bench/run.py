@@ -26,7 +26,7 @@ from kcloud_exporter.pipeline import ClusterPipeline
 from kcloud_exporter.sources.exposition import ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.storage.counters import CounterStore
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 
 _INTERVAL = 15.0
 _BEGIN = 1_800_000_000.0

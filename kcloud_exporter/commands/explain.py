@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
-import yaml
-from pydantic import ValidationError
 
+from kcloud_exporter.commands.access import access_flag, access_of
 from kcloud_exporter.commands.flags import command, config_flag, count
 from kcloud_exporter.commands.replay import cycle_at, cycle_or_time
 from kcloud_exporter.config.schema import Access
-from kcloud_exporter.errors import ConfigError, KcloudError, SourceError
+from kcloud_exporter.errors import KcloudError, SourceError
 from kcloud_exporter.explain.tree import as_data, as_text, from_data
 from kcloud_exporter.sources.http import Connection, decoded
 
@@ -39,13 +37,7 @@ def add(commands: Any) -> None:
         default="http://127.0.0.1:28283",
         help="a running kcloud-exporter (default: http://127.0.0.1:28283)",
     )
-    flags.add_argument(
-        "--http.config.file",
-        dest="http_config_file",
-        type=Path,
-        metavar="FILE",
-        help="how it is entered: basic_auth, bearer_token_file, tls, as for a source (default: nothing)",
-    )
+    access_flag(flags)
     config_flag(flags)
     flags.add_argument(
         "--recording",
@@ -75,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     elif args.config_file is not None:
         tree = _of_own_cycles(args)
     else:
-        tree = asyncio.run(_of_a_running_one(args.url.rstrip("/"), _access(args.http_config_file), args))
+        tree = asyncio.run(_of_a_running_one(args.url.rstrip("/"), access_of(args.http_config_file), args))
     print(orjson.dumps(tree).decode() if args.output == "json" else as_text(from_data(tree)), end="")
     return 0
 
@@ -98,17 +90,6 @@ def _of_own_cycles(args: argparse.Namespace) -> dict[str, Any]:
 
     tree, _ = app.explain(load_config(args.config_file), args.series, args.depth)
     return tree
-
-
-def _access(path: Path | None) -> Access:
-    if path is None:
-        return Access()
-    try:
-        return Access.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError([f"--http.config.file: {exc}"]) from exc
-    except ValidationError as exc:
-        raise ConfigError([f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]) from exc
 
 
 async def _of_a_running_one(url: str, access: Access, args: argparse.Namespace) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter.artefacts.values import read_values
     from kcloud_exporter.config.load import json_schema
     from kcloud_exporter.telemetry import Telemetry
-    from kcloud_exporter.vendors.mapping import load_vendors, table_texts
+    from kcloud_exporter.vendors.loading import load_vendors, table_texts
 
     schema = json.dumps(json_schema(), indent=2) + "\n"
     files = tree.tree(read_values(args.values, ALERTS), load_vendors(), Telemetry().families(), schema, table_texts())

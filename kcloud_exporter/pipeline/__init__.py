@@ -60,6 +60,7 @@ class Pipeline:
     ) -> None:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
         self._persistence = Persistence(counters, telemetry)
+        self._vendors = vendors
         self._wall, self._monotonic = wall, monotonic
         self.tape: Tape | None = None
         self.cycles = 0
@@ -195,9 +196,12 @@ class Pipeline:
                 self.follow(source, source.compact())
 
     def continue_from(self, earlier: Pipeline) -> None:
-        """Take over sources and state of every cluster whose configuration is the same as before."""
+        """Take over sources and state of every cluster whose configuration is the same as before.
+
+        Vendor tables belong to the configuration: with other ones every cluster begins anew.
+        """
         self.cycles, self._persistence = earlier.cycles, earlier._persistence
-        if _common(self.config) != _common(earlier.config):
+        if _common(self.config) != _common(earlier.config) or self._vendors.tables != earlier._vendors.tables:
             return
         for name, cluster in list(self.clusters.items()):
             before = earlier.clusters.get(name)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
+from kcloud_exporter.errors import ConfigError, VendorError
 from kcloud_exporter.pipeline.cluster import facility_meters, work_meters
 from kcloud_exporter.sources.base import Source
 from kcloud_exporter.sources.exporter import ExporterSource
 from kcloud_exporter.sources.exposition import ParseLimits
 from kcloud_exporter.sources.prometheus import PrometheusSource
-from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
+from kcloud_exporter.vendors.mapping import VendorIndex
+from kcloud_exporter.vendors.mistakes import nearest
 
 
 def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
@@ -78,8 +81,11 @@ def _exporter(
 
 
 def vendors_of(config: Config) -> VendorIndex:
-    """The vendor tables of the package and those of the configuration's own folder."""
-    return load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
+    """The vendor tables of the package and those of the configuration's own folder. Raises ConfigError."""
+    try:
+        return load_vendors(*([Path(config.vendors_dir)] if config.vendors_dir else []))
+    except VendorError as exc:
+        raise ConfigError([f"vendors_dir: {problem}" for problem in str(exc).splitlines()]) from exc
 
 
 def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
@@ -93,7 +99,7 @@ def check_vendors(config: Config, vendors: VendorIndex) -> list[str]:
     ]
     return taken + [
         f"clusters.{c}.sources.{s}.exporter.vendor: {source.exporter.vendor!r} is no vendor table; "
-        f"known: {', '.join(known)}"
+        f"known: {', '.join(known)}.{nearest(source.exporter.vendor, known)}"
         for c, cluster in enumerate(config.clusters)
         for s, source in enumerate(cluster.sources)
         if source.exporter is not None and source.exporter.vendor not in known

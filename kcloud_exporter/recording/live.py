@@ -20,7 +20,7 @@ from kcloud_exporter.recording.recorder import Recorder
 from kcloud_exporter.recording.tape import Tape
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors, tables_in
 
 DRAIN_SECONDS: Final = 5.0
 """How long a cycle may go on after the recording was asked to stop."""
@@ -31,7 +31,7 @@ def vendor_texts(config: Config) -> dict[str, str]:
     if config.vendors_dir is None:
         return {}
     texts = {}
-    for path in sorted(Path(config.vendors_dir).glob("*.yaml")):
+    for path in tables_in(Path(config.vendors_dir)):
         try:
             texts[path.name] = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as exc:

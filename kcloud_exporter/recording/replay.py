@@ -22,7 +22,7 @@ from kcloud_exporter.sources.http import Fetched
 from kcloud_exporter.sources.intake import Understood
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 
 log = logging.getLogger(__name__)
 

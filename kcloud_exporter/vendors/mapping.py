@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from kcloud_exporter.errors import VendorError
 from kcloud_exporter.model import Labels
 from kcloud_exporter.units import SCALES
-from kcloud_exporter.vendors.quantities import INVENTORIES, METERS, QUANTITIES
+from kcloud_exporter.vendors import mistakes
+from kcloud_exporter.vendors.quantities import INVENTORIES, METERS, QUANTITIES, UNITS
 
 RowSemantics = Literal[
     "exclusive",  # one row per thing; any further row is a duplicate
@@ -151,9 +149,11 @@ class SeriesRule(_Strict):
     @model_validator(mode="after")
     def _known(self) -> SeriesRule:
         if self.to not in QUANTITIES and self.to not in INVENTORIES:
-            raise ValueError(f"to: {self.to!r} is no quantity; known: {', '.join([*QUANTITIES, *INVENTORIES])}")
-        if self.to in QUANTITIES and self.unit not in SCALES:
-            raise ValueError(f"unit: {self.unit!r} is unknown; known: {', '.join(SCALES)}")
+            known = [*QUANTITIES, *INVENTORIES]
+            near = mistakes.nearest(self.to, known)
+            raise ValueError(f"to: {self.to!r} is no quantity; known: {', '.join(known)}.{near}")
+        if self.to in QUANTITIES:
+            self._measured()
         if self.to == "node_wall_power_watts" and self.meter not in METERS:
             raise ValueError(f"meter: say which of {', '.join(METERS)} this whole-server meter is")
         if self.rows in ("partitioned", "per_core", "nested_zones", "board") and not self.parts:
@@ -167,7 +167,26 @@ class SeriesRule(_Strict):
             raise ValueError(f"needs: {self.to} cannot depend on another reading of a device")
         if entity in ("sensor", "device_sensor") and self.sensor is None:
             raise ValueError("sensor: name it, or say which label names it")
+        for label, condition in self.where.items():
+            try:
+                _condition(condition)
+            except re.error as exc:
+                raise ValueError(f"where.{label}: {condition!r} is no regular expression: {exc}") from exc
         return self
+
+    def _measured(self) -> None:
+        """Raises ValueError where a unit does not belong to the quantity. Only joules of a counter make watts."""
+        if self.unit not in SCALES:
+            raise ValueError(f"unit: {self.unit!r} is unknown; known: {', '.join(SCALES)}")
+        word = self.to.rsplit("_", 1)[-1]
+        fitting = UNITS["joules"] if self.counter and word == "watts" else UNITS.get(word, (self.unit,))
+        if self.unit not in fitting:
+            of = f"a counter of {self.to}" if self.counter else self.to
+            raise ValueError(f"unit: {self.unit!r} is no unit of {of}; known: {', '.join(fitting)}")
+        if not self.factor > 0:
+            raise ValueError(f"factor: {self.factor} is not positive")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low: {self.low} is above high: {self.high}")
 
     @cached_property
     def scale(self) -> float:
@@ -309,34 +328,3 @@ class VendorIndex:
             return self
         facility = VendorTable(vendor="facility", exporter="configured facility meters", series=series)
         return VendorIndex([*self.tables.values(), facility])
-
-
-def load_table(path: Path) -> VendorTable:
-    """Read one table. Raises VendorError that names the file and every mistake in it."""
-    return parse_table(path.name, path.read_text(encoding="utf-8"))
-
-
-def parse_table(name: str, text: str) -> VendorTable:
-    """Check one table; `name` is what its mistakes are told under. Raises VendorError."""
-    try:
-        return VendorTable.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as exc:
-        raise VendorError(f"{name}: {exc}") from exc
-    except ValidationError as exc:
-        mistakes = [f"{name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()]
-        raise VendorError("\n".join(mistakes)) from exc
-
-
-def load_vendors(*folders: Path, texts: Mapping[str, str] | None = None) -> VendorIndex:
-    """Load the tables of the package, then those of further folders, then `texts` (name → YAML).
-
-    A later one may replace an earlier one by the name of its vendor.
-    """
-    found = [load_table(path) for folder in (Path(__file__).parent, *folders) for path in sorted(folder.glob("*.yaml"))]
-    found += [parse_table(name, text) for name, text in (texts or {}).items()]
-    return VendorIndex({table.vendor: table for table in found}.values())
-
-
-def table_texts() -> dict[str, str]:
-    """The YAML of the package's tables, by vendor: for those who show their remarks."""
-    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.yaml"))}

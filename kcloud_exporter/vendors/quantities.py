@@ -58,3 +58,16 @@ a device is called where the series of its numbers do not say it."""
 
 METERS: Final = ("pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys")
 """Kinds of whole-server meter, in their default order of preference (ledger.meters changes it)."""
+
+UNITS: Final[dict[str, tuple[str, ...]]] = {
+    "watts": ("W", "mW", "uW", "kW"),
+    "joules": ("J", "mJ", "uJ", "Wh", "kWh"),
+    "ratio": ("ratio", "percent"),
+    "bytes": ("bytes", "KiB", "MiB", "GiB"),
+    "celsius": ("celsius", "millicelsius"),
+    "hertz": ("Hz", "MHz"),
+    "rpm": ("rpm",),
+    "volts": ("V",),
+    "amperes": ("A",),
+}
+"""The last word of a quantity's name → the units of a vendor that may become it. Other quantities take any unit."""

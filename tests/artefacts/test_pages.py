@@ -11,7 +11,7 @@ from kcloud_exporter.artefacts.connect_pages import connect_pages
 from kcloud_exporter.artefacts.connecting import connecting
 from kcloud_exporter.config.load import json_schema
 from kcloud_exporter.config.schema import ExporterConfig
-from kcloud_exporter.vendors.mapping import load_vendors, table_texts
+from kcloud_exporter.vendors.loading import load_vendors, table_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDORS = load_vendors()

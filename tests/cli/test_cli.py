@@ -15,7 +15,7 @@ GOOD = "clusters: [{name: a, sources: [{exporter: {vendor: dcgm, targets: ['http
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "demo", "fleet", "snapshot", "explain", "check", "record", "replay", "bench"]
+    "command", ["serve", "demo", "fleet", "snapshot", "explain", "check", "vendors", "record", "replay", "bench"]
 )
 def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -51,7 +51,9 @@ def test_a_vendor_that_no_table_knows_is_a_mistake(tmp_path: Path, capsys: pytes
     file.write_text(GOOD.replace("dcgm", "dgcm"))
 
     assert main(["check", "--config.file", str(file)]) == 2
-    assert "'dgcm' is no vendor table; known: amd, " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'dgcm' is no vendor table; known: amd, " in told
+    assert "Did you mean dcgm?" in told
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:28283", ":28283", "10.0.0.1:1", "[::]:1"])

@@ -13,7 +13,7 @@ from kcloud_exporter.derive.energy import EnergyBook, Totals, interval
 from kcloud_exporter.derive.tables import ClusterTables
 from kcloud_exporter.model import Keys, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 from tests.normalise.cluster import Prometheus
 

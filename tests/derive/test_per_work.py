@@ -10,7 +10,7 @@ from kcloud_exporter.derive.per_work import WINDOW_SECONDS, EnergyPerWork
 from kcloud_exporter.derive.tables import ClusterTables
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.normalise.work import WorkMeter
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 from tests.normalise.cluster import Prometheus
 

@@ -11,7 +11,7 @@ from kcloud_exporter.derive.work import WorkBook
 from kcloud_exporter.model import SeriesTable
 from kcloud_exporter.normalise.engine import ClusterEngine, Rejections
 from kcloud_exporter.normalise.work import WorkMeter
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 from tests.normalise.cluster import Prometheus
 

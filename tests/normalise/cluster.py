@@ -13,7 +13,8 @@ from kcloud_exporter.derive.tables import ClusterTables
 from kcloud_exporter.model import Keys, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine, Rejections
 from kcloud_exporter.readings import Readings
-from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
+from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.quantities import METERS
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')

@@ -26,7 +26,8 @@ from kcloud_exporter.exposition.renderer import Renderer, header
 from kcloud_exporter.model import ClusterSnapshot, Labels, Scrape, SeriesTable, Snapshot, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.readings import Readings
-from kcloud_exporter.vendors.mapping import VendorIndex, load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
+from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.quantities import METERS
 
 FIXTURES = Path(__file__).parent

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kcloud_exporter.errors import VendorError
-from kcloud_exporter.vendors.mapping import load_table
+from kcloud_exporter.vendors.loading import load_table, load_vendors
 from tests.vendors.book import VENDORS, Book
 
 TABLE = """\
@@ -39,8 +39,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("right", "wrong", "place", "says"),
         [
-            ("unit: W", "unit: W, colour: red", "series.0.colour", "Extra inputs"),
-            ("kind: npu", "kind: npu\nflavour: mint", "flavour", "Extra inputs"),
+            ("unit: W", "unit: W, colour: red", "series.0.colour (acme_watts)", "unknown key; known: to, from, unit,"),
+            ("kind: npu", "kind: npu\nflavour: mint", "flavour", "unknown key; known: vendor, exporter, kind,"),
             ("to: accelerator_power_watts", "to: accelerator_mood", "series.0", "is no quantity"),
             ("unit: W", "unit: horsepower", "series.0", "is unknown"),
             ("unit: W", "unit: W, rows: doubled", "series.0.rows", "Input should be"),
@@ -49,7 +49,27 @@ class TestMistakes:
             ("to: accelerator_power_watts", "to: node_wall_power_watts", "series.0", "meter: say which"),
             ("to: accelerator_power_watts", "to: hardware_power_watts", "series.0", "sensor: name it"),
             ("to: accelerator_power_watts", "to: pod_cpu_power_watts", "", "needs pod:"),
-            ("to: accelerator_power_watts", "to: accelerator_engine_active_ratio", "", "needs partition:"),
+            (
+                "to: accelerator_power_watts, from: [acme_watts], unit: W",
+                "to: accelerator_engine_active_ratio, from: [acme_watts], unit: ratio",
+                "",
+                "needs partition:",
+            ),
+            ("kind: npu", "kinds: npu", "kinds", "Did you mean kind?"),
+            ("{uuid: [uuid]}", "{uid: [uuid]}", "device.uid", "Did you mean uuid?"),
+            ("{uuid: [uuid]}", "{index: [i]}", "device.uuid", "is needed and missing"),
+            ("{uuid: [uuid]}", "{uuid: uuid}", "device.uuid", "valid list, not 'uuid'"),
+            ("to: accelerator_power_watts", "to: accelerator_power_watt", "series.0", "mean accelerator_power_watts?"),
+            ("unit: W", "unit: MiB", "series.0 (acme_watts)", "known: W, mW, uW, kW"),
+            ("unit: W", "unit: J", "series.0", "'J' is no unit of accelerator_power_watts"),
+            ("unit: W", "unit: W, counter: true", "series.0", "a counter of accelerator_power_watts; known: J, mJ"),
+            ("unit: W", "unit: W, factor: -1.0", "series.0", "not positive"),
+            ("unit: W", "unit: W, low: 5.0, high: 1.0", "series.0", "is above high"),
+            ("unit: W", 'unit: W, where: {a: "~(b"}', "series.0", "where.a: '~(b' is no regular expression"),
+            ("unit: W", "unit: W, rows: board", "series.0", "needs parts"),
+            ("series:", "partition: {id: [p], size: equal, whole: 7}\nseries:", "partition", "equal has no whole"),
+            ("series:", "owners: [{pod: pod}]\nseries:", "owners.0", "give namespace:"),
+            ("series:", "prefixes: []\nseries:", "prefixes", "at least 1"),
             ("device: {uuid: [uuid]}\n", "", "", "needs kind: and device:"),
             ("node: [host]\n", "", "", "needs node:"),
             ("unit: W", "unit: W, needs: accelerator_memory_total_bytes", "series.0", "cannot depend"),
@@ -60,17 +80,55 @@ class TestMistakes:
         self, tmp_path: Path, right: str, wrong: str, place: str, says: str
     ) -> None:
         assert right in TABLE
-        with pytest.raises(VendorError, match=rf"^acme\.yaml: {re.escape(place)}.*{re.escape(says)}"):
+        with pytest.raises(VendorError, match=rf"(?m)^acme\.yaml: {re.escape(place)}.*{re.escape(says)}"):
             load_table(written(tmp_path, TABLE.replace(right, wrong)))
 
     def test_text_that_is_no_yaml_names_the_file(self, tmp_path: Path) -> None:
         with pytest.raises(VendorError, match=r"^acme\.yaml: "):
             load_table(written(tmp_path, "series: ["))
 
+    @pytest.mark.parametrize("text", ["", "- a\n- b\n", "42\n"])
+    def test_a_file_that_is_no_table_is_told(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(VendorError, match=r"^acme\.yaml: is no mapping"):
+            load_table(written(tmp_path, text))
+
+    def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "acme.yaml").write_bytes(b"vendor: \xff\n")
+        (tmp_path / "folder.yaml").mkdir()
+        for name in ("acme", "folder"):
+            with pytest.raises(VendorError, match=rf"^{name}\.yaml: cannot be read"):
+                load_table(tmp_path / f"{name}.yaml")
+
     def test_every_mistake_is_told_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(VendorError) as caught:
             load_table(written(tmp_path, TABLE.replace("unit: W", "unit: W, colour: red") + "flavour: mint\n"))
         assert len(str(caught.value).splitlines()) == 2
+
+
+class TestFolders:
+    def test_a_table_of_the_same_name_replaces_the_one_of_the_package(self, tmp_path: Path) -> None:
+        written(tmp_path, TABLE.replace("vendor: acme", "vendor: dcgm"))
+        vendors = load_vendors(tmp_path)
+        assert vendors.names("dcgm") == ["acme_watts"]
+        assert vendors.rules("DCGM_FI_DEV_POWER_USAGE") == []
+        assert vendors.tables.keys() == VENDORS.tables.keys()
+
+    def test_the_mistakes_of_all_files_are_told_together(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text(TABLE.replace("unit: W", "unit: horsepower"))
+        (tmp_path / "b.yml").write_text(TABLE.replace("kind: npu", "kind: cpu"))
+        with pytest.raises(VendorError) as caught:
+            load_vendors(tmp_path)
+        assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["a.yaml", "b.yml"]
+
+    def test_one_name_in_two_files_is_a_mistake(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text(TABLE)
+        (tmp_path / "b.yaml").write_text(TABLE)
+        with pytest.raises(VendorError, match=r"b\.yaml: vendor: 'acme' stands in a\.yaml already"):
+            load_vendors(tmp_path)
+
+    def test_a_folder_that_is_not_there_is_a_mistake(self, tmp_path: Path) -> None:
+        with pytest.raises(VendorError, match="there is no such folder"):
+            load_vendors(tmp_path / "nowhere")
 
 
 class TestIpmiNames:

@@ -1,0 +1,1 @@
+"""Coverage: what of an exporter's page the vendor tables understand, as what, and what they do not."""
