@@ -60,7 +60,8 @@ def table_files(*folders: Path) -> dict[str, Path]:
     return {load_table(path).vendor: path for folder in (_PACKAGE, *folders) for path in tables_in(folder)}
 
 
-def _tables(folder: Path) -> list[Path]:
+def tables_in(folder: Path) -> list[Path]:
+    """The files of a folder that hold a table each, sorted."""
     return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
 
 

@@ -43,7 +43,7 @@ def otherwise(rule: SeriesRule) -> Iterator[tuple[str, dict[str, object]]]:
     if rule.where:
         yield "where", {"where": {}}
     if rule.counter:
-        yield "counter", {"counter": False}
+        yield "counter", {"counter": False, "unit": "W"}
     if rule.owner:
         yield "owner", {"owner": False}
     if rule.needs:
