@@ -65,6 +65,11 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
 
 
+def table_texts() -> dict[str, str]:
+    """The YAML of the package's tables, by vendor: for those who show their remarks."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in tables_in(_PACKAGE)}
+
+
 def load_vendors(*folders: Path, texts: Mapping[str, str] | None = None) -> VendorIndex:
     """Load the tables of the package, then those of further folders, then `texts` (name → YAML).
 
