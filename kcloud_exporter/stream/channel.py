@@ -17,6 +17,8 @@ from kcloud_exporter.stream.power import PowerView, time_text, watts
 from kcloud_exporter.stream.thresholds import Threshold
 
 log = logging.getLogger(__name__)
+_SLICE: Final = 50
+"""Readers that are woken in one turn of the event loop; to write to all of two thousand takes a quarter of a second."""
 QUEUE_EVENTS: Final = 64
 """Events that may wait for one reader; one that falls further behind is cut off."""
 RING_EVENTS, RING_BYTES = 256, 1024 * 1024
@@ -68,10 +70,13 @@ class Reader:
         self._waiting: deque[Event | bytes] = deque()
         self._wake = asyncio.Event()
         self.closed = self.cut = False
+        self.seen = 0
+        """Number of the last event that it was given at its joining: it must not get one of these again."""
 
-    def begin(self, events: Iterable[Event | bytes]) -> None:
+    def begin(self, events: Iterable[Event | bytes], seen: int) -> None:
         """What a reader gets first, however much that is: a channel keeps only so much."""
         self._waiting.extend(events)
+        self.seen = seen
         self._wake.set()
 
     def offer(self, event: Event | bytes, *, latest_only: bool = False) -> None:
@@ -110,6 +115,12 @@ class Reader:
         """No more events; those that wait may still be sent."""
         self.closed = True
         self._wake.set()
+
+    def lost(self, stalled: bool) -> None:
+        """The connection has ended; `stalled` when it was ended because its client took nothing any more."""
+        if stalled and not self.closed:
+            self._dropped(self.kind, "slow")
+        self.cut_off()
 
     def cut_off(self) -> None:
         """End the connection now: nothing that waits will be read in time, or nobody is there to read it."""
@@ -180,8 +191,8 @@ class Channel:
         frame = b"id: %s\nevent: %s\ndata: %s\n\n" % (name.encode(), draft.type.encode(), data)
         return Event(sequence, draft, data, frame)
 
-    def publish(self, events: list[Event]) -> None:
-        """Keep the events and offer them to every reader."""
+    def keep(self, events: list[Event]) -> None:
+        """Remember new events, for readers who come or come back."""
         for event in events:
             self._state.pop(event.draft.about, None)
             if not event.draft.over:
@@ -194,8 +205,20 @@ class Channel:
                 gone = self._ring.popleft()
                 self._ring_bytes -= len(gone.frame)
                 self._since = gone.sequence
-            for reader in tuple(self.readers):
-                reader.offer(event, latest_only=self.latest_only)
+
+    async def hand_out(self, events: list[Event]) -> None:
+        """Offer events that are kept to every reader, a slice of them at a time: others have work to do as well."""
+        for event in events:
+            for number, reader in enumerate(tuple(self.readers), 1):
+                if reader in self.readers and reader.seen < event.sequence:
+                    reader.offer(event, latest_only=self.latest_only)
+                if number % _SLICE == 0:
+                    await asyncio.sleep(0)
+
+    @property
+    def newest(self) -> int:
+        """Number of the last event that is kept."""
+        return self._ring[-1].sequence if self._ring else self._since
 
     def missed(self, sequence: int) -> list[Event] | None:
         """Every event after a number; None when some of them are not kept any more."""

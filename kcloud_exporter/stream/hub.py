@@ -124,12 +124,12 @@ class Hub:
         StreamError when there are too many different filters.
         """
         channel = await self._channel(wanted)
-        # No await from here on: an event that is published is either in what follows or offered to the reader.
+        # No await from here on: an event is either in what follows, or will be offered to the reader.
         self.part(reader)
         missed = self._missed(channel, last_id)
         lost = bool(last_id) and missed is None and not channel.latest_only
         told = [gap("the events after this id are not kept any more", time.time())] if lost else []
-        reader.begin([*first, *told, *(channel.state() if missed is None else missed)])
+        reader.begin([*first, *told, *(channel.state() if missed is None else missed)], channel.newest)
         channel.readers.add(reader)
         channel.idle_since = None
         self._of[reader] = wanted
@@ -201,8 +201,11 @@ class Hub:
         def work() -> list[list[Event]]:
             return [channel.make(snapshot, number) for channel in behind]
 
-        for channel, events in zip(behind, await asyncio.to_thread(work), strict=True):
-            channel.publish(events)
+        made = await asyncio.to_thread(work)
+        for channel, events in zip(behind, made, strict=True):
+            channel.keep(events)
+        for channel, events in zip(behind, made, strict=True):
+            await channel.hand_out(events)
 
     async def _beat(self) -> None:
         """Bytes for readers that hear nothing else, so that whatever stands between keeps the connection open."""

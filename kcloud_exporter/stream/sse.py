@@ -45,7 +45,7 @@ async def power_events(hub: Hub, request: web.Request) -> web.StreamResponse:
 async def _send(request: web.Request, hub: Hub, reader: Reader) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
-    streaming(request, reader.cut_off)
+    streaming(request, reader.lost)
     while taken := await reader.take():
         await response.write(b"".join(each.frame if isinstance(each, Event) else each for each in taken))
         hub.counts.stream_sent("sse", sum(isinstance(each, Event) for each in taken))

@@ -47,7 +47,7 @@ async def conversation(hub: Hub, view: View, request: web.Request) -> web.Stream
         await hub.join(reader, wanted, last_id)
         await socket.prepare(request)
         upgraded(request)
-        streaming(request, reader.cut_off)
+        streaming(request, reader.lost)
         await _Conversation(request, socket, hub, reader, view).run()
     except StreamError as exc:
         return refusal(exc)

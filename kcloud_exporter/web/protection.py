@@ -61,7 +61,8 @@ class Guard(asyncio.Protocol):
         self._stall: asyncio.TimerHandle | None = None
         self._tail = b""
         self._counted = self._upgraded = self._streaming = False
-        self._lost: Callable[[], None] | None = None
+        self._lost: Callable[[bool], None] | None = None
+        self._stalled = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or turn the client away when there are too many."""
@@ -96,7 +97,7 @@ class Guard(asyncio.Protocol):
         self._upgraded = True
         self._cancel_head()
 
-    def streaming(self, lost: Callable[[], None]) -> None:
+    def streaming(self, lost: Callable[[bool], None]) -> None:
         """From here on this is a stream: its place is free for requests, as streams have a limit of their own.
 
         What the kernel keeps for a reader that stalls is made small; a peer that is gone without a word is noticed.
@@ -124,11 +125,12 @@ class Guard(asyncio.Protocol):
             self._gate.open -= not self._streaming
             self._inner.connection_lost(exc)
         if self._lost is not None:
-            self._lost()
+            # The kernel's own time-out: what was sent stayed unacknowledged, or the window closed.
+            self._lost(self._stalled or isinstance(exc, TimeoutError))
 
     def pause_writing(self) -> None:
         """The reader stalls: from now on it has a deadline."""
-        self._stall = asyncio.get_running_loop().call_later(self._limits.stall, self._abort)
+        self._stall = asyncio.get_running_loop().call_later(self._limits.stall, self._abort_stalled)
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
@@ -146,6 +148,10 @@ class Guard(asyncio.Protocol):
             self._head.cancel()
             self._head = None
 
+    def _abort_stalled(self) -> None:
+        self._stalled = True
+        self._abort()
+
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -161,13 +167,16 @@ def upgraded(request: web.Request) -> None:
         protocol.upgraded()
 
 
-def streaming(request: web.Request, lost: Callable[[], None]) -> None:
-    """A handler makes a stream of its connection, one that may stay open for hours. `lost` is called at its end."""
+def streaming(request: web.Request, lost: Callable[[bool], None]) -> None:
+    """A handler makes a stream of its connection, one that may stay open for hours.
+
+    `lost` is called at its end, with True when it was ended because its reader stalled.
+    """
     protocol = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(protocol, Guard):
         protocol.streaming(lost)
     else:
-        lost()  # the client is gone already
+        lost(False)  # the client is gone already
 
 
 async def listen(

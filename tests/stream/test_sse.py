@@ -323,6 +323,24 @@ class TestSlowReaders:
             assert [event.data["metadata"]["cycle"] for event in mine] == list(range(cycles))
         assert dropped == 1
 
+    async def test_one_that_takes_nothing_for_too_long_is_cut_off_at_any_rate_of_events(self) -> None:
+        wide = {("c1", f"node-{n:04d}", "ns", "gpu"): 100.0 for n in range(1000)}
+        async with streaming(limits=Limits(stall=0.2)) as server:
+            server.store.publish(snapshot(0, wide))
+            stalled = stalling(server, "breakdown_by=node&limit=1000")
+            async with listening(server, "breakdown_by=node&limit=1000") as healthy:
+                await healthy.take(1)
+                for cycle in range(1, 20):
+                    server.store.publish(snapshot(cycle, wide))
+                    await healthy.take(1)
+                await until(server, 'kcloud_exporter_stream_dropped_total{kind="sse",reason="slow"}', 1)
+                await until(server, 'kcloud_exporter_stream_clients{kind="sse"}', 1)
+                server.store.publish(snapshot(20, wide))
+                await healthy.take(1)
+            stalled.close()
+            await until(server, 'kcloud_exporter_stream_clients{kind="sse"}', 0)
+            assert server.counted('kcloud_exporter_stream_dropped_total{kind="sse",reason="slow"}') == 1
+
     async def test_the_live_view_skips_to_the_newest_instead(self) -> None:
         names = {("c1", "node-1", f"namespace-{n}", "gpu"): 100.0 for n in range(20)}
         async with streaming(limits=Limits(stall=600)) as server:
