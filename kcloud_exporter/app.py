@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -38,7 +39,7 @@ from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.remote.state import RemoteState
 from kcloud_exporter.remote.writer import RemoteWriter
 from kcloud_exporter.runtime import Runtime, check
-from kcloud_exporter.stream.hub import Hub
+from kcloud_exporter.stream.hub import CLIENTS, Hub
 from kcloud_exporter.stream.routes import routes as stream_routes
 from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.explaining import explain_routes
@@ -78,7 +79,7 @@ async def running(
         history = await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ)
-        hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval)
+        hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval, clients=_streams())
         exports = ExportDeps(lambda: place_of(runtime.config, history), lambda: origin_of(runtime.config))
         web = build_app(
             WebDeps(
@@ -105,6 +106,23 @@ async def running(
         await runtime.tick()
         runtime.start(first_at() if first_at else None)
         yield runtime, site.port
+
+
+def _streams() -> int:
+    """How many streams there is room for, beside everything else that needs a file descriptor.
+
+    The soft limit is raised as far as it may be, as programs written in Go do of themselves.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CLIENTS + _OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CLIENTS if soft == resource.RLIM_INFINITY else min(CLIENTS, max(soft - _OTHER_DESCRIPTORS, soft // 4))
+
+
+_OTHER_DESCRIPTORS = 2048
+"""Connections of requests and to sources, files of the counters and of history."""
 
 
 @asynccontextmanager

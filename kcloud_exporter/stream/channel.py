@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -130,13 +131,27 @@ class Reader:
         self._abort()
 
 
+class Pace:
+    """Whether an event is due. A tick comes a little early or late; a whole interval must not be lost for that."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval, self._last = interval, -math.inf
+
+    def due(self, timestamp: float) -> bool:
+        """Whether a cycle of this Unix time gives an event; if so, it is the last one now."""
+        due = timestamp - self._last >= 0.9 * self._interval
+        if due:
+            self._last = timestamp
+        return due
+
+
 class PowerEvents:
     """The events of one power filter: an update for every cycle that is due, and what happens at its thresholds."""
 
     def __init__(self, wanted: Filter) -> None:
-        self._filter, self._view = wanted, PowerView(wanted)
+        self._view = PowerView(wanted)
         self._thresholds = [Threshold(each) for each in wanted.threshold_watts]
-        self._last: float | None = None
+        self._pace = Pace(wanted.interval)
 
     def drafts(self, snapshot: Snapshot) -> list[Draft]:
         """Crossings first, so that the last id that a client has seen is that of the newest update."""
@@ -152,9 +167,7 @@ class PowerEvents:
                 }
                 kind, about = f"threshold_{crossing.state}", f"threshold {crossing.threshold}"
                 made.append(Draft(kind, {**payload, "data": told}, about, over=crossing.state == "resolved"))
-        # A tick comes a little early or late; a whole interval must not be lost for that.
-        if self._last is None or snapshot.timestamp - self._last >= 0.9 * self._filter.interval:
-            self._last = snapshot.timestamp
+        if self._pace.due(snapshot.timestamp):
             made.append(Draft("power_update", payload))
         return made
 

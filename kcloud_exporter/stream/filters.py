@@ -68,7 +68,7 @@ class Filter:
 _OF_VIEW: Final[dict[View, frozenset[str]]] = {
     "power": frozenset(f.name for f in fields(Filter)) - {"metric_name"},
     "live": frozenset({"view", "cluster"}),
-    "metrics": frozenset({"view", "cluster", "node", "resource_type", "metric_name", "interval"}),
+    "metrics": frozenset({"view", "cluster", "node", "resource_type", "metric_name", "limit", "interval"}),
 }
 """Which parameters mean something in which view; the others are refused rather than ignored."""
 
@@ -97,6 +97,8 @@ def parse(
     for name in sorted(given):
         if name not in _OF_VIEW[result.view]:
             raise _refused(name, f"{name}: means nothing in view {result.view!r}")
+    if result.view == "metrics" and not set(result.components) & set(RESOURCE_TYPES["accelerators"]):
+        raise _refused("resource_type", f"resource_type: {result.resource_type!r} has no accelerators")
     for cluster in result.cluster:
         if cluster not in clusters:
             raise StreamError(404, f"there is no cluster {cluster[:_SHOWN]!r}", "cluster")

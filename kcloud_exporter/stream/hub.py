@@ -20,6 +20,7 @@ from kcloud_exporter.snapshot import SnapshotStore
 from kcloud_exporter.stream.channel import Channel, Event, Kind, PowerEvents, Reader, View, gap
 from kcloud_exporter.stream.filters import Filter
 from kcloud_exporter.stream.live import LiveEvents, Trend
+from kcloud_exporter.stream.metrics import MetricsEvents
 
 log = logging.getLogger(__name__)
 CLIENTS: Final = 2000
@@ -163,7 +164,7 @@ class Hub:
     def _view(self, wanted: Filter) -> View:
         if wanted.view == "live":
             return LiveEvents(wanted.cluster, self._trend, self._interval)
-        return PowerEvents(wanted)
+        return MetricsEvents(wanted) if wanted.view == "metrics" else PowerEvents(wanted)
 
     def _forget_one(self) -> None:
         idle = [(c.idle_since, wanted) for wanted, c in self._channels.items() if c.idle_since is not None]

@@ -17,5 +17,6 @@ def routes(hub: Hub) -> list[web.RouteDef]:
     return [
         web.get("/api/v1/monitoring/events/power", partial(power_events, hub)),
         web.get("/api/v1/monitoring/stream/power", partial(conversation, hub, "power"), allow_head=False),
+        web.get("/api/v1/monitoring/stream/metrics", partial(conversation, hub, "metrics"), allow_head=False),
         *page_routes(),
     ]

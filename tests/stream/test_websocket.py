@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,21 +15,25 @@ from aiohttp import WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kcloud_exporter import catalogue
+from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import StreamError
+from kcloud_exporter.model import Snapshot
 from kcloud_exporter.stream.filters import Filter, View, parse
 from kcloud_exporter.stream.messages import Subscribe, read_message
-from tests.stream.ground import EVENTS, SOCKET, Server, listening, one_node, snapshot, streaming
+from tests.stream.ground import EVENTS, SOCKET, Rows, Server, listening, one_node, snapshot, streaming
 from tests.web.program import fetch
 
+METRICS = "/api/v1/monitoring/stream/metrics"
 Socket = aiohttp.ClientWebSocketResponse
 
 
 @asynccontextmanager
-async def connected(server: Server, query: str = "", **headers: str) -> AsyncIterator[Socket]:
+async def connected(server: Server, query: str = "", *, path: str = SOCKET, **headers: str) -> AsyncIterator[Socket]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"{server.url}{SOCKET}?{query}", headers=sent, autoping=False) as client,
+        session.ws_connect(f"{server.url}{path}?{query}", headers=sent, autoping=False) as client,
     ):
         yield client
 
@@ -123,6 +128,55 @@ async def closed_with(client: Socket) -> int | None:
         while (message := await client.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
             pass
         return int(message.data) if message.type is WSMsgType.CLOSE else client.close_code
+
+
+class TestMetrics:
+    """The other WebSocket: what each accelerator does."""
+
+    def fleet(self) -> Snapshot:
+        info: Rows = {
+            ("c1", "n1", "GPU-0", "0", "gpu", "nvidia", "H100", "", ""): 1.0,
+            ("c1", "n1", "GPU-1", "1", "gpu", "nvidia", "H100", "", ""): 1.0,
+            ("c1", "n2", "NPU-0", "0", "npu", "furiosa", "RNGD", "", ""): 1.0,
+        }
+        heat: Rows = {
+            ("c1", "n1", "GPU-0", "gpu"): 60.0,
+            ("c1", "n1", "GPU-0", "memory"): 71.0,
+            ("c1", "n2", "NPU-0", "soc"): 40.0,
+        }
+        use: Rows = {("c1", "n1", "GPU-0"): 0.5, ("c1", "n1", "GPU-1"): 0.25, ("c1", "n2", "NPU-0"): math.nan}
+        families: dict[Family, Rows] = {
+            catalogue.ACCELERATOR_INFO: info,
+            catalogue.ACCELERATOR_TEMPERATURE: heat,
+            catalogue.ACCELERATOR_UTILIZATION: use,
+        }
+        return snapshot(1, PAIR, more={"c1": families})
+
+    async def test_each_device_and_all_together(self) -> None:
+        async with streaming() as server:
+            server.store.publish(self.fleet())
+            async with connected(server, path=METRICS) as client:
+                told = await hear(client)
+                assert (told["type"], told["metric_name"]) == ("metrics_update", "utilization")
+                known = {d["uuid"]: d.get("utilization_percent") for d in told["data"]["devices"]}
+                assert known == {"GPU-0": 50, "GPU-1": 25, "NPU-0": None}, "the unknown is absent"
+                assert told["data"]["summary"] == {
+                    "total_count": 3,
+                    "utilization_percent_known_count": 2,
+                    "avg_utilization_percent": 37.5,
+                }
+                await ask(client, type="subscribe", metric_name="temperature", resource_type="gpus")
+                summary = (await hear(client))["data"]["summary"]
+                assert (summary["total_count"], summary["max_temperature_celsius"]) == (2, 71)
+
+    async def test_what_means_nothing_here_is_refused(self) -> None:
+        async with streaming() as server, connected(server, path=METRICS) as client:
+            for said, word in (
+                ({"namespace": "a"}, "namespace"),
+                ({"resource_type": "cpu"}, "no accelerators"),
+                ({"metric_name": "smell"}, "smell"),
+            ):
+                assert word in (await ask(client, type="subscribe", **said))["error"]["message"]
 
 
 class TestClosing:
