@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kcloud_exporter.artefacts.configuration_page import configuration_page
 from kcloud_exporter.artefacts.connect_pages import connect_pages
@@ -20,33 +20,55 @@ from kcloud_exporter.errors import ArtefactError
 from kcloud_exporter.vendors.mapping import VendorIndex
 
 _CHART: Final = "deploy/helm/kcloud-exporter/files"
-OWNED: Final = ("rules/*.yml", "docs/runbooks/*.md", "docs/connect/*.md", f"{_CHART}/rules/*.yml")
+OWNED: Final = (
+    *("rules/*.yml", "dashboards/kcloud-*.json", "docs/runbooks/*.md", "docs/connect/*.md"),
+    *(f"{_CHART}/rules/*.yml", f"{_CHART}/dashboards/kcloud-*.json"),
+)
 """Patterns of files that all are generated: one that is not any more is removed."""
 _SHOWN_LINES: Final = 20
 
 
 def tree(
-    values: Values, vendors: VendorIndex, own: Sequence[Family], schema: str, texts: Mapping[str, str]
+    values: Values,
+    vendors: VendorIndex,
+    own: Sequence[Family],
+    schema: Mapping[str, Any],
+    texts: Mapping[str, str],
+    dashboards: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
-    """Every generated file. `own` are the families about the exporter, `schema` the configuration's JSON schema,
-    `texts` the YAML of the vendor tables.
+    """Every generated file. `own` are the families about the exporter, `schema` is that of the configuration,
+    `texts` are the YAML of the vendor tables.
     """
     alerts = alerts_of(values)
     files = {
         "rules/kcloud-recording.yml": recording_file(values),
         "rules/kcloud-alerts.yml": alerts_file(values),
-        "config/schema.json": schema,
+        "config/schema.json": _json(schema),
         "config/rules-values.example.yaml": values_sample(),
         "config/alertmanager.example.yml": alertmanager_sample(),
         "config/prometheus.example.yml": prometheus_sample(values),
-        "docs/metrics.md": metrics_page(values, vendors, {}, own),
-        "docs/configuration.md": configuration_page(json.loads(schema)),
+        "docs/metrics.md": metrics_page(values, vendors, {d["title"]: panels_of(d) for d in dashboards}, own),
+        "docs/configuration.md": configuration_page(schema),
         "docs/runbooks/README.md": index(alerts),
         **connect_pages(vendors.tables, texts),
     }
+    files |= {f"dashboards/{dashboard['uid']}.json": _json(dashboard) for dashboard in dashboards}
     # Helm reads only what lies in the chart.
-    files |= {f"{_CHART}/{name}": text for name, text in files.items() if name.startswith("rules/")}
+    files |= {f"{_CHART}/{name}": text for name, text in files.items() if name.startswith(("rules/", "dashboards/"))}
     return files | {f"docs/runbooks/{alert.name}.md": runbook(alert) for alert in alerts}
+
+
+def panels_of(dashboard: Mapping[str, Any]) -> dict[str, str]:
+    """Title of each panel → its queries, one per line."""
+    return {
+        panel["title"]: "\n".join(target["expr"] for target in panel["targets"])
+        for panel in dashboard["panels"]
+        if panel.get("targets")
+    }
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def write(root: Path, files: Mapping[str, str]) -> list[str]:
@@ -108,4 +130,7 @@ def _left_over(root: Path, files: Mapping[str, str]) -> Iterator[str]:
 
 def _ours(path: Path) -> bool:
     """Whether a file says of itself that it was generated: nobody else's file is ever removed."""
-    return "Written by `kcloud-exporter generate`" in (_read(path) or "")
+    text = _read(path) or ""
+    if path.suffix == ".json":  # has no comments; ours has the uid of its name
+        return f'"uid": "{path.stem}"' in text
+    return "Written by `kcloud-exporter generate`" in text

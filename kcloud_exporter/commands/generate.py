@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from kcloud_exporter.commands.flags import command, counted
+from kcloud_exporter.errors import ArtefactError
 
 
 def add(commands: Any) -> None:
@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     flags = command(
         commands,
         "generate",
-        "write rules, alerts, runbooks, docs and samples from the catalogue",
+        "write rules, alerts, dashboards, runbooks, docs and samples from the catalogue",
         example="kcloud-exporter generate --values my-values.yaml --output.path out",
     )
     flags.add_argument(
@@ -49,8 +49,18 @@ def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter.telemetry import Telemetry
     from kcloud_exporter.vendors.loading import load_vendors, table_texts
 
-    schema = json.dumps(json_schema(), indent=2) + "\n"
-    files = tree.tree(read_values(args.values, ALERTS), load_vendors(), Telemetry().families(), schema, table_texts())
+    try:
+        from kcloud_exporter.artefacts.dashboards import dashboards
+    except ModuleNotFoundError as exc:
+        if exc.name != "grafana_foundation_sdk":
+            raise
+        raise ArtefactError(
+            "dashboards are made with grafana-foundation-sdk, which is not installed: "
+            "pip install 'kcloud-exporter[generate]'"
+        ) from exc
+
+    values = read_values(args.values, ALERTS)
+    files = tree.tree(values, load_vendors(), Telemetry().families(), json_schema(), table_texts(), dashboards())
     if args.check:
         found = tree.differences(args.output, files)
         for difference in found:

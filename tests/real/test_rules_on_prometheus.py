@@ -1,0 +1,155 @@
+"""Our rules and dashboards on a real Prometheus that scrapes kcloud-exporter over the simulated fleet."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kcloud_exporter import catalogue
+from kcloud_exporter.artefacts.alerts import ALERTS
+from kcloud_exporter.artefacts.dashboards import dashboards
+from kcloud_exporter.artefacts.relations import names_in
+from kcloud_exporter.artefacts.rules import alerts_file, alerts_of, recording_file, recording_groups
+from kcloud_exporter.artefacts.runbook_pages import knowledge
+from kcloud_exporter.artefacts.samples import prometheus_sample
+from kcloud_exporter.artefacts.values import Values, parse_values
+from kcloud_exporter.fleet import Fleet
+from tests.real.kcloud import KcloudExporter, kcloud_exporter
+from tests.real.programs import require, wait_until
+from tests.real.prometheus import QueryServer, prometheus, scrape_config
+
+pytestmark = pytest.mark.real
+
+BUDGETS = {"sites": {"icn1": 1e6}, "clusters": {"seoul-a": 1e6}, "namespaces": {"seoul-a/serving": 1e6}}
+QUICK = parse_values(
+    {"energy_interval": "1s", "long_interval": "1s", "power_interval": "1s", "power_budget_watts": BUDGETS}, ALERTS
+)
+GRAFANA = {"$__rate_interval": "10s", "$__range": "1m"}
+NEEDS_TIME = "needs a window of that length"
+WITHOUT_DATA = {
+    **{f"site_category:kcloud_site_pue:ratio_rate{name}": NEEDS_TIME for name in ("1h", "24h", "30d", "365d")},
+}
+"""Recorded series that a test of a minute cannot have; promtool tests them over the whole window."""
+NOT_ON_THE_PAGE = {
+    "kcloud_accelerator_power_limit_watts": "the usual counters of dcgm-exporter and of the NPU exporters hold none",
+    "kcloud_source_failures_total": "nothing has failed yet",
+}
+"""Families that rules and panels use and the simulated fleet does not show."""
+RUNBOOKS = {alert.name: re.findall(r"```promql\n(.*?)```", knowledge(alert.name), re.DOTALL) for alert in ALERTS}
+
+
+@pytest.fixture(scope="module")
+def exporter(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KcloudExporter]:
+    with kcloud_exporter(fleet.kcloud_config("exporter", interval="3s"), tmp_path_factory.mktemp("ruled")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(exporter: KcloudExporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServer]:
+    """A Prometheus with our rules, evaluated every second, until the slowest of them has a value."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "recording.yml").write_text(recording_file(QUICK))
+    (folder / "alerts.yml").write_text(alerts_file(QUICK))
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["recording.yml", "alerts.yml"],
+        "scrape_configs": [scrape_config("kcloud", exporter.address, honor_labels=True)],
+    }
+    with prometheus(config, folder) as running:
+        slowest = "cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate1h"
+        wait_until(lambda: bool(running.query(slowest)), f"{slowest} is recorded", 60.0, running.program)
+        wait_until(lambda: bool(running.query("site_category:kcloud_site_pue:coverage1h")), "PUE is covered", 30.0)
+        yield running
+
+
+def test_every_rule_evaluates_without_an_error(server: QueryServer) -> None:
+    assert server.query("sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0") == {}
+
+
+def test_every_recorded_series_has_data_or_a_reason_not_to(server: QueryServer) -> None:
+    recorded = {rule.record for group in recording_groups(QUICK) for rule in group.rules}
+    empty = {record for record in recorded if not server.query(record)}
+    assert empty == WITHOUT_DATA.keys()
+
+
+def test_recorded_totals_are_those_of_the_page(server: QueryServer, exporter: KcloudExporter) -> None:
+    page = exporter.page()
+    watts = sum(value for (name, _), value in page.items() if name == "kcloud_cluster_power_watts")
+    assert server.scalar("fleet:kcloud_cluster_power_watts:sum") == pytest.approx(watts, rel=0.02)
+    assert server.scalar("sum(site:kcloud_cluster_power_watts:sum)") == pytest.approx(watts, rel=0.02)
+    pue = {dict(labels)["site"]: v for labels, v in server.query("site_category:kcloud_site_pue:ratio").items()}
+    shown = {dict(labels)["site"]: value for (name, labels), value in page.items() if name == "kcloud_site_pue_ratio"}
+    assert pue == pytest.approx(shown, rel=0.02)
+
+
+PANELS = [
+    (f"{board['uid']}: {panel['title']}: {target['refId']}", target["expr"])
+    for board in dashboards()
+    for panel in board["panels"]
+    for target in panel.get("targets") or ()
+]
+
+
+@pytest.mark.parametrize(("panel", "expr"), PANELS, ids=[name for name, _ in PANELS])
+def test_every_query_of_a_panel_gives_data(panel: str, expr: str, server: QueryServer) -> None:
+    if names_in(expr) & WITHOUT_DATA.keys():
+        assert "PUE of" in panel  # its panel says what it needs instead of "No data"
+        return
+    for variable, value in GRAFANA.items():
+        expr = expr.replace(variable, value)
+    assert server.query(re.sub(r"\$\w+", ".*", expr)) != {}
+
+
+VARIABLES = {
+    (board["uid"], variable["name"]): variable["query"]["query"]
+    for board in dashboards()
+    for variable in board["templating"]["list"]
+    if variable["type"] == "query"
+}
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids="-".join)
+def test_every_variable_has_values(variable: tuple[str, str], server: QueryServer) -> None:
+    asked = re.fullmatch(r"label_values\((.+), (\w+)\)", VARIABLES[variable])
+    assert asked
+    selector = re.sub(r"\$\w+", ".*", asked[1])
+    values = {dict(labels).get(asked[2], "") for labels in server.query(f"group by ({asked[2]}) ({selector})")}
+    assert values - {""}
+
+
+def test_the_queries_of_the_runbooks_can_be_asked(server: QueryServer) -> None:
+    for queries in RUNBOOKS.values():
+        for query in queries:
+            server.query(query)  # fails when Prometheus refuses it; most rightly find nothing on a healthy fleet
+
+
+def test_a_healthy_fleet_raises_no_alert_but_what_is_true(server: QueryServer) -> None:
+    holds = {alert.name for alert in alerts_of(QUICK) if server.query(alert.expr)}
+    # A notebook of the simulated fleet holds a GPU and does nothing; one V100 exporter prints sentinels.
+    assert holds <= {"KcloudAcceleratorIdleAllocated", "KcloudSamplesRejected"}
+    assert "KcloudAcceleratorIdleAllocated" in holds
+    assert server.query('ALERTS{alertstate="firing"}') == {}
+
+
+def test_every_family_that_is_used_is_on_the_page(exporter: KcloudExporter) -> None:
+    exprs = [rule.expr for group in recording_groups(QUICK) for rule in group.rules]
+    exprs += [alert.expr for alert in alerts_of(Values())] + [expr for _, expr in PANELS]
+    exprs += [query for queries in RUNBOOKS.values() for query in queries]
+    used = {name for expr in exprs for name in names_in(expr) if name.startswith("kcloud_")}
+    shown = {name for name, _ in exporter.page()}
+    assert used - shown <= NOT_ON_THE_PAGE.keys() <= catalogue.FAMILIES.keys()
+
+
+def test_the_sample_configuration_is_good(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/kcloud-recording.yml").write_text(recording_file(Values()))
+    (tmp_path / "rules/kcloud-alerts.yml").write_text(alerts_file(Values()))
+    (tmp_path / "prometheus.yml").write_text(prometheus_sample(Values()))
+    done = subprocess.run(
+        [require("promtool"), "check", "config", tmp_path / "prometheus.yml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
