@@ -34,13 +34,13 @@ class Telemetry:
         self.registry = CollectorRegistry()
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             self.registry.register(collector)
-        self._build = Gauge(
+        build = Gauge(
             "kcloud_exporter_build_info",
             "Constant 1 that carries the version of the exporter.",
             ("version",),
             registry=self.registry,
         )
-        self._build.labels(__version__).set(1)
+        build.labels(__version__).set(1)
         self._stage = Gauge(
             "kcloud_exporter_cycle_duration_seconds",
             "How long each stage of the last cycle took.",
@@ -158,9 +158,9 @@ class Telemetry:
         self._latency.labels(route).observe(seconds)
 
     def families(self) -> list[Family]:
-        """What this page tells of the exporter, for the documentation."""
-        own = [metric for metric in vars(self).values() if isinstance(metric, MetricWrapperBase)]
+        """What the registry's own metrics are, for the documentation; those of the process are left out."""
         # The library tells label names through samples only, and there are none before something has happened.
+        registered = (each for each in self.registry._collector_to_names if isinstance(each, MetricWrapperBase))
         return [
             Family(
                 name=metric._name + ("_total" if metric._type == "counter" else ""),
@@ -169,7 +169,7 @@ class Telemetry:
                 labels=tuple(metric._labelnames),
                 level="snapshot",
             )
-            for metric in own
+            for metric in registered
         ]
 
     def exposition(self, openmetrics: bool) -> bytes:

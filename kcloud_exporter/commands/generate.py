@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kcloud_exporter.catalogue import Family
 from kcloud_exporter.commands.flags import command, counted
 from kcloud_exporter.errors import ArtefactError
 
@@ -46,7 +47,6 @@ def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter.artefacts.alerts import ALERTS
     from kcloud_exporter.artefacts.values import read_values
     from kcloud_exporter.config.load import json_schema
-    from kcloud_exporter.telemetry import Telemetry
     from kcloud_exporter.vendors.loading import load_vendors, table_texts
 
     try:
@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
         ) from exc
 
     values = read_values(args.values, ALERTS)
-    files = tree.tree(values, load_vendors(), Telemetry().families(), json_schema(), table_texts(), dashboards())
+    files = tree.tree(values, load_vendors(), own_families(), json_schema(), table_texts(), dashboards())
     if args.check:
         found = tree.differences(args.output, files)
         for difference in found:
@@ -75,3 +75,15 @@ def _run(args: argparse.Namespace) -> int:
         print(name)
     print(f"{counted(len(changed), 'file')} changed, {len(files) - len(changed)} as they were")
     return 0
+
+
+def own_families() -> list[Family]:
+    """What the page can tell of the exporter itself, with everything that is off by default."""
+    from kcloud_exporter.history.state import HistoryState
+    from kcloud_exporter.remote.state import RemoteState
+    from kcloud_exporter.telemetry import Telemetry
+
+    telemetry = Telemetry()
+    HistoryState(telemetry.registry)
+    RemoteState(telemetry.registry)
+    return telemetry.families()

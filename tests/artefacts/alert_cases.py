@@ -101,6 +101,35 @@ EXPORTER_CASES: Mapping[str, AlertCase] = {
     ),
 }
 
+EXPORTER_CASES_OF_DISKS: Mapping[str, AlertCase] = {
+    "KcloudBackupFailing": AlertCase(
+        fires={f"kcloud_exporter_storage_backup_failures_total{{{TARGET}}}": "0x20 3x100"},
+        begins=21,
+        labels=EXPORTER,
+        summary="kcloud-exporter a cannot back its counters up",
+        description="kcloud-exporter a could not write the backup of its counters 3 times in 3 hours: damage to the "
+        "counters would cost more than an hour of energy.",
+        silent=({f"kcloud_exporter_storage_backup_failures_total{{{TARGET}}}": "7x200"},),
+    ),
+    "KcloudHistoryStopped": AlertCase(
+        fires={f"kcloud_exporter_history_working{{{TARGET}}}": "0x200"},
+        labels=EXPORTER,
+        summary="kcloud-exporter a cannot write history",
+        description="The disk does not take the history of kcloud-exporter a: queries and exports of the past will "
+        "have a gap. Metrics and counters go on.",
+        silent=({f"kcloud_exporter_history_working{{{TARGET}}}": "1x200"},),
+    ),
+    "KcloudRemoteWriteFailing": AlertCase(
+        fires={f'kcloud_exporter_remote_write_failures_total{{remote="mimir",{TARGET}}}': "0+2x200"},
+        begins=1,
+        labels={**EXPORTER, "remote": "mimir"},
+        summary="kcloud-exporter a cannot write to mimir",
+        description="30 requests of kcloud-exporter a to the store mimir failed in 15 minutes; samples wait in a "
+        "bounded queue and are lost when it is full.",
+        silent=({f'kcloud_exporter_remote_write_failures_total{{remote="mimir",{TARGET}}}': "9x200"},),
+    ),
+}
+
 SOURCE_CASES: Mapping[str, AlertCase] = {
     "KcloudSourceDown": AlertCase(
         fires={f"kcloud_source_up{{{OF_SOURCE},{TARGET}}}": "0x200"},
@@ -427,4 +456,11 @@ HARDWARE_CASES: Mapping[str, AlertCase] = {
     ),
 }
 
-CASES = {**EXPORTER_CASES, **SOURCE_CASES, **POWER_CASES, **ACCELERATOR_CASES, **HARDWARE_CASES}
+CASES = {
+    **EXPORTER_CASES,
+    **EXPORTER_CASES_OF_DISKS,
+    **SOURCE_CASES,
+    **POWER_CASES,
+    **ACCELERATOR_CASES,
+    **HARDWARE_CASES,
+}

@@ -15,7 +15,7 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.artefacts.recording import Recording
 from kcloud_exporter.artefacts.rules import recording_groups
 from kcloud_exporter.artefacts.values import Values
-from kcloud_exporter.telemetry import Telemetry
+from kcloud_exporter.commands.generate import own_families
 
 Labels: TypeAlias = frozenset[str]
 Schema: TypeAlias = Mapping[str, Labels]
@@ -39,7 +39,7 @@ class MistakeError(AssertionError):
 
 def page_schema() -> dict[str, Labels]:
     """Every family of the page, with the labels of the target that Prometheus adds."""
-    families = [*catalogue.FAMILIES.values(), catalogue.cluster_info(()), *Telemetry().families()]
+    families = [*catalogue.FAMILIES.values(), catalogue.cluster_info(()), *own_families()]
     schema = {family.name: frozenset(family.labels) | TARGET for family in families}
     latency = "kcloud_exporter_http_request_duration_seconds"
     return schema | {f"{latency}_bucket": schema[latency] | {"le"}} | dict(OF_PROMETHEUS)

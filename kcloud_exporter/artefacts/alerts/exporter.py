@@ -82,4 +82,34 @@ ALERTS: Final = (
         f"{_WHO} found damage in its counters on disk at its last start: they were restored from the backup or begun "
         "anew. The alert ends with the next clean start.",
     ),
+    Alert(
+        "KcloudBackupFailing",
+        _GROUP,
+        "warning",
+        60,
+        "increase(kcloud_exporter_storage_backup_failures_total[3h]) > 0",
+        f"{_WHO} cannot back its counters up",
+        f"{_WHO} could not write the backup of its counters {{{{ $value | humanize }}}} times in 3 hours: damage to "
+        "the counters would cost more than an hour of energy.",
+    ),
+    Alert(
+        "KcloudHistoryStopped",
+        _GROUP,
+        "warning",
+        300,
+        "kcloud_exporter_history_working == 0",
+        f"{_WHO} cannot write history",
+        f"The disk does not take the history of {_WHO}: queries and exports of the past will have a gap. Metrics and "
+        "counters go on.",
+    ),
+    Alert(
+        "KcloudRemoteWriteFailing",
+        _GROUP,
+        "warning",
+        900,
+        "increase(kcloud_exporter_remote_write_failures_total[15m]) > 0",
+        f"{_WHO} cannot write to {{{{ $labels.remote }}}}",
+        f"{{{{ $value | humanize }}}} requests of {_WHO} to the store {{{{ $labels.remote }}}} failed in 15 minutes; "
+        "samples wait in a bounded queue and are lost when it is full.",
+    ),
 )

@@ -162,17 +162,23 @@ def _process() -> tuple[Any, ...]:
             at_least=0,
         ),
         graph(
+            "History",
+            "Rows of the past written to disk, per second. None while the disk does not take them.",
+            "cps",
+            Query(f"rate(kcloud_exporter_history_rows_total{{{J}}}{_RATE})", "{{instance}}"),
+            at_least=0,
+        ),
+        graph(
             "Scrapes",
             "How long Prometheus needs to read the page.",
             "s",
             Query(f"scrape_duration_seconds{{{J}}}", "{{instance}}"),
             at_least=0,
         ),
-        graph(
-            "Version",
-            "Which version runs; a step is an update.",
-            "none",
-            Query(f"sum by (version) (kcloud_exporter_build_info{{{J}}})", "{{version}}"),
-            at_least=0,
+        listing(
+            "Versions",
+            "Which version runs where.",
+            (Column(f"max by (instance, version) (kcloud_exporter_build_info{{{J}}})", "Runs", "none"),),
+            span=12,
         ),
     )
