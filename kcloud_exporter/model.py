@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,13 +103,24 @@ class Table:
     values: Floats
 
 
+FACTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "node_state": ("cluster", "node", "state"),
+    "node_role": ("cluster", "node", "role"),
+    "node_ready": ("cluster", "node"),
+    "pod": ("cluster", "node", "namespace", "pod", "owner_kind", "owner_name"),
+    "container": ("cluster", "node", "namespace", "pod", "container", "container_id", "image"),
+}
+"""Fact → its labels: what is known besides numbers. `node_ready` is 1 or 0, the others are 1 where they hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """Everything that is shown of one cluster: family name → table."""
+    """Everything that is known of one cluster: family name → table, and fact → table, which no page shows."""
 
     name: str
     site: str
     tables: Mapping[str, Table]
+    facts: Mapping[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,28 +12,25 @@ from typing import Final, Literal
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import COMPONENTS, FAMILIES
+from kcloud_exporter.model import FACTS
 
 Group = Literal["", "power", "metrics"]
 """Fields that `include_power=false` or `include_metrics=false` leaves out; the empty group always stands."""
 
+FACT: Final = "fact:"
+"""Before the name of a fact where a family's name could stand."""
 _LATER: Final[dict[str, tuple[str, ...]]] = dict.fromkeys(
     ("kcloud_vm_power_watts", "kcloud_vm_energy_joules_total"), ("cluster", "node", "project", "vm", "component")
 )
 """Labels of families that a snapshot may carry although the catalogue of this version has no row for them."""
-FACTS: Final[dict[str, tuple[str, ...]]] = {
-    "fact_node_state": ("cluster", "node", "state"),
-    "fact_node_role": ("cluster", "node", "role"),
-    "fact_node_ready": ("cluster", "node"),
-    "fact_pod": ("cluster", "node", "namespace", "pod", "owner_kind", "owner_name"),
-    "fact_container": ("cluster", "node", "namespace", "pod", "container", "container_id", "image"),
-}
-"""Tables of a snapshot that no page shows: what the inventory (kube-state-metrics) tells, and the state of nodes."""
 
 
 def labels_of(family: str) -> tuple[str, ...]:
-    """The labels of a family's rows."""
+    """The labels of the rows of a family or fact."""
+    if family.startswith(FACT):
+        return FACTS[family.removeprefix(FACT)]
     known = FAMILIES.get(family)
-    return known.labels if known is not None else {**_LATER, **FACTS}[family]
+    return known.labels if known is not None else _LATER[family]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +159,11 @@ NODES: Final = Resource(
         catalogue.HARDWARE_TEMPERATURE.name,
         catalogue.HARDWARE_FAN_SPEED.name,
         catalogue.HARDWARE_POWER.name,
-        "fact_node_state",
+        f"{FACT}node_state",
     ),
     (
-        Text("state", "fact_node_state", "state", "measured, partial (a part is not measured) or missing."),
-        Text("role", "fact_node_role", "role", "Its role in Kubernetes."),
+        Text("state", f"{FACT}node_state", "state", "measured, partial (a part is not measured) or missing."),
+        Text("role", f"{FACT}node_role", "role", "Its role in Kubernetes."),
         Text(
             "meter",
             catalogue.NODE_METER_INFO.name,
@@ -190,7 +187,7 @@ NODES: Final = Resource(
             "Power that belongs to no pod and no VM.",
             group="power",
         ),
-        Number("ready", "fact_node_ready", "Whether Kubernetes calls it ready.", group="", form="flag"),
+        Number("ready", f"{FACT}node_ready", "Whether Kubernetes calls it ready.", group="", form="flag"),
         Number(
             "gpu_count", catalogue.ACCELERATOR_INFO.name, "GPUs of the node.", ("kind", "gpu"), group="", form="count"
         ),
@@ -225,10 +222,10 @@ NODES: Final = Resource(
 PODS: Final = Resource(
     "pods",
     ("cluster", "node", "namespace", "pod"),
-    (catalogue.POD_POWER.name, "fact_pod"),
+    (catalogue.POD_POWER.name, f"{FACT}pod"),
     (
-        Text("owner_kind", "fact_pod", "owner_kind", "Kind of what created it, such as Job or StatefulSet."),
-        Text("owner_name", "fact_pod", "owner_name", "Name of what created it."),
+        Text("owner_kind", f"{FACT}pod", "owner_kind", "Kind of what created it, such as Job or StatefulSet."),
+        Text("owner_name", f"{FACT}pod", "owner_name", "Name of what created it."),
     ),
     (*_power(catalogue.POD_POWER.name, catalogue.POD_ENERGY.name, of="pod"),),
     order=("cluster", "namespace", "pod"),
@@ -294,10 +291,10 @@ HOLDINGS: Final = Resource(
 CONTAINERS: Final = Resource(
     "containers",
     ("cluster", "node", "namespace", "pod", "container"),
-    (catalogue.ACCELERATOR_ALLOCATION.name, "fact_container"),
+    (catalogue.ACCELERATOR_ALLOCATION.name, f"{FACT}container"),
     (
-        Text("container_id", "fact_container", "container_id", "Its id with the runtime in front: containerd://..."),
-        Text("image", "fact_container", "image", "The image that it runs."),
+        Text("container_id", f"{FACT}container", "container_id", "Its id with the runtime in front: containerd://..."),
+        Text("image", f"{FACT}container", "image", "The image that it runs."),
     ),
     (
         Number(

@@ -13,9 +13,9 @@ import numpy as np
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.api.frames import Frame, Layout, joined
-from kcloud_exporter.api.resources import CLUSTERS, NODES, SITES, Resource
+from kcloud_exporter.api.resources import CLUSTERS, FACT, NODES, SITES, Resource
 from kcloud_exporter.errors import RequestError
-from kcloud_exporter.model import Snapshot, Table
+from kcloud_exporter.model import ClusterSnapshot, Snapshot, Table
 
 _TOLD: Final = 100
 """What is missing is told one by one up to here; after that its number is told."""
@@ -42,7 +42,7 @@ class Views:
         gone = {scope for scope, _ in self._layouts} - {"", *snapshot.clusters}
         for key in [key for key in self._layouts if key[0] in gone]:
             del self._layouts[key]
-        frames = [self._layout(name, resource).frame(c.tables) for name, c in snapshot.clusters.items()]
+        frames = [self._layout(name, resource).frame(known_of(c)) for name, c in snapshot.clusters.items()]
         return joined(frames, resource)
 
     def _layout(self, scope: str, resource: Resource) -> Layout:
@@ -52,6 +52,11 @@ class Views:
     def building(self) -> threading.Lock:
         """Held while a frame is built: joins have one owner at a time."""
         return self._building
+
+
+def known_of(cluster: ClusterSnapshot) -> dict[str, Table]:
+    """Families and facts of a cluster in one dictionary."""
+    return {**cluster.tables, **{FACT + name: table for name, table in cluster.facts.items()}}
 
 
 class View:

@@ -57,6 +57,7 @@ class ClusterTables:
         self._entities: Entities | None = None
         self._builders: dict[str, TableBuilder] = {}
         self._meter_keys: tuple[object, Table] | None = None
+        self._node_states: tuple[object, Table] | None = None
 
     def build(self, readings: Readings, ledger: Ledger) -> dict[str, Table]:
         """Family name → table of everything the levels accelerator to hardware show of this cluster."""
@@ -203,6 +204,20 @@ class ClusterTables:
         for family in _HARDWARE:
             dense[family.name] = value[family.name.removeprefix("kcloud_")]
         return dense
+
+    def node_states(self, readings: Readings, ledger: Ledger) -> Table:
+        """The fact `node_state`: measured, partial or missing, of every node that has one; kept while they stay."""
+        masks = (ledger.node_measured, ledger.node_partial, ledger.node_lost)
+        state = (id(readings.entities), *(mask.tobytes() for mask in masks))
+        if self._node_states is None or self._node_states[0] != state:
+            nodes = readings.entities.nodes.keys
+            rows: list[tuple[tuple[str, ...], float]] = [
+                ((self._cluster, nodes[node], name), 1.0)
+                for name, mask in zip(("measured", "partial", "missing"), masks, strict=True)
+                for node in np.flatnonzero(mask).tolist()
+            ]
+            self._node_states = state, small_table(rows)
+        return self._node_states[1]
 
     def _meters(self, readings: Readings) -> Table:
         """Which meter won, per node and quantity; kept while the winners stay the same."""

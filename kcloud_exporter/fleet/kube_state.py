@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from typing import Final
@@ -47,6 +48,23 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         [(_node_labels(node, number), 1) for number, node in enumerate(cluster.nodes)],
     )
     yield go_family(
+        "kube_node_role",
+        "gauge",
+        "The role of a cluster node.",
+        [({"node": node.name, "role": "control-plane"}, 1) for node in cluster.nodes if not node.accelerators],
+    )
+    yield go_family(
+        "kube_node_status_condition",
+        "gauge",
+        "[STABLE] The condition of a cluster node.",
+        [
+            ({"condition": condition, "node": node.name, "status": status}, float(status == now))
+            for node in cluster.nodes
+            for condition, now in (("MemoryPressure", "false"), ("Ready", "true"))
+            for status in ("true", "false", "unknown")
+        ],
+    )
+    yield go_family(
         "kube_node_status_capacity",
         "gauge",
         "[STABLE] The total amount of resources available for a node.",
@@ -64,7 +82,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         [
             (
                 {
-                    "created_by_kind": "StatefulSet",
+                    "created_by_kind": _creator(namespace, name),
                     "created_by_name": name.rsplit("-", 1)[0],
                     "host_ip": node.address,
                     "host_network": "false",
@@ -78,6 +96,27 @@ def _families(cluster: Cluster) -> Iterator[Family]:
                 1,
             )
             for number, (node, namespace, name, uid, _) in enumerate(pods)
+        ],
+    )
+    yield go_family(
+        "kube_pod_container_info",
+        "gauge",
+        "[STABLE] Information about a container in a pod.",
+        [
+            (
+                {
+                    "container": pod.container,
+                    "container_id": f"containerd://{hashlib.sha256(pod.uid.encode()).hexdigest()}",
+                    "image": f"registry.example/{pod.namespace}/{pod.container}:1.4",
+                    "image_spec": f"registry.example/{pod.namespace}/{pod.container}:1.4",
+                    "namespace": pod.namespace,
+                    "pod": pod.name,
+                    "uid": pod.uid,
+                },
+                1,
+            )
+            for node in cluster.nodes
+            for pod in node.pods
         ],
     )
     yield go_family(
@@ -129,6 +168,15 @@ def _pods(cluster: Cluster) -> Iterator[tuple[Node, str, str, str, str]]:
                 yield node, own[0], own[1], str(uuid.uuid5(uuid.UUID(node.system_uuid), own[1])), "Running"
     first = cluster.nodes[0]
     yield first, "batch", "nightly-report-29384710-x2lqv", "0b8e1e52-93a5-4c0c-8f7e-5f1a2f5b9a10", "Succeeded"
+
+
+def _creator(namespace: str, name: str) -> str:
+    """What kind of thing made a pod: exporters run on every node, names that end in a number have a StatefulSet."""
+    if any(own[0] == namespace for own in OWN_PODS.values()):
+        return "DaemonSet"
+    if namespace == "batch":
+        return "Job"
+    return "StatefulSet" if name.rsplit("-", 1)[-1].isdigit() else "ReplicaSet"
 
 
 def _node_labels(node: Node, number: int) -> dict[str, str]:

@@ -21,6 +21,7 @@ from kcloud_exporter.explain.families import ClusterFamilies
 from kcloud_exporter.explain.ledger import LedgerTrees
 from kcloud_exporter.model import ClusterSnapshot, Floats, Outcome, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.normalise.inventory import Inventory
 from kcloud_exporter.normalise.samples import packed, unpacked
 from kcloud_exporter.normalise.work import WorkMeter
 from kcloud_exporter.readings import Readings
@@ -66,6 +67,7 @@ class ClusterPipeline:
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
         meters = work_meters(config, cluster.name)
+        self._inventory = Inventory(cluster.name, vendors, config.global_.max_staleness)
         self._counts_work, self._per_work = bool(meters), EnergyPerWork()
         self._engine = ClusterEngine(
             vendors.with_facility(facility_meters(config, cluster.name)),
@@ -89,6 +91,7 @@ class ClusterPipeline:
         """Sources have dropped dead series: follow their new tables."""
         for old, new in replaced:
             self._engine.retire(old, new)
+            self._inventory.retire(old)
 
     def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
         """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.
@@ -101,6 +104,7 @@ class ClusterPipeline:
             self._note(outcome, now)
         for (source, reason), count in self._engine.ingest(scrapes, monotonic).items():
             self.sources[source].rejected[reason] += count
+        self._inventory.ingest(scrapes, monotonic)
         self._readings = None  # what cannot be read must not be explained with what was before
         readings = self._engine.readings(monotonic)
         span = self.energy.progress.step(now, monotonic, self.config.global_.max_staleness)
@@ -119,7 +123,8 @@ class ClusterPipeline:
         tables.update(self.source_tables())
         known = int(ledger.node_measured.sum() + ledger.node_partial.sum() + ledger.node_lost.sum())
         watts = [w for w in ledger.cluster_power.tolist() if not math.isnan(w)]
-        snapshot = ClusterSnapshot(self.cluster.name, self.cluster.site, tables)
+        facts = {"node_state": self._tables.node_states(readings, ledger), **self._inventory.tables(monotonic)}
+        snapshot = ClusterSnapshot(self.cluster.name, self.cluster.site, tables, facts)
         self._readings = readings
         return Books(
             snapshot,

@@ -52,7 +52,10 @@ _ALL: Final = (
 )
 QUANTITIES: Final[dict[str, Quantity]] = {quantity.name: quantity for quantity in _ALL}
 
-INVENTORIES: Final = ("target", "target_node", "node_info", "pod_info", "device_info")
+INVENTORIES: Final = (
+    *("target", "target_node", "node_info", "pod_info", "device_info"),
+    *("node_role", "node_ready", "container_info"),
+)
 """What else a series may tell: a target's own pod, a target's node, a node's name and address, a pod's node, and what
 a device is called where the series of its numbers do not say it."""
 

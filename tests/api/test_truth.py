@@ -208,3 +208,36 @@ async def test_the_system_counts_what_is_there(program: Program, truth: dict[str
     assert not told["tpus"]["available"]
     assert not told["vms"]["available"]
     assert (await program.get("/system/health")).data["status"] == "healthy"
+
+
+async def test_containers_have_the_ids_that_kubernetes_tells(program: Program) -> None:
+    rows = await everything(program, "/infrastructure/containers")
+    assert all(row["container_id"].startswith("containerd://") for row in rows)
+    for row in rows[:3]:
+        bare = row["container_id"].removeprefix("containerd://")
+        by_name = f"{row['namespace']}/{row['pod']}/{row['container']}"
+        for name in (row["container_id"], bare, by_name):
+            where = f"?cluster={row['cluster']}"
+            assert (await program.get(f"/infrastructure/containers/{name}{where}")).data == row
+            assert (await program.get(f"/infrastructure/containers/{name}/metrics{where}")).data == row
+    assert not (await program.get("/infrastructure/containers")).json["metadata"]["missing"]
+
+
+async def test_nodes_have_the_role_and_state_that_kubernetes_and_the_ledger_tell(program: Program) -> None:
+    rows = await everything(program, "/infrastructure/nodes")
+    assert {(row["state"], row["ready"]) for row in rows} == {("measured", True)}
+    controls = await everything(program, "/infrastructure/nodes?role=master")
+    assert controls == [row for row in rows if row["role"] == "control-plane"] != []
+    workers = await everything(program, "/infrastructure/nodes?role=worker")
+    assert len(workers) + len(controls) == len(rows)
+    assert await everything(program, "/infrastructure/nodes?status=ready") == rows
+    assert await everything(program, "/infrastructure/nodes?status=not_ready") == []
+
+
+async def test_workloads_are_divided_by_what_created_them(program: Program) -> None:
+    parts = (await program.get("/monitoring/power/breakdown?breakdown_by=workload_type")).data["breakdown"]
+    kinds = {part["name"] for part in parts if part["kind"] == "workload_type"}
+    assert kinds == {
+        row["owner_kind"] for row in await everything(program, "/infrastructure/pods") if row["power_watts"]
+    }
+    assert "StatefulSet" in kinds
