@@ -12,7 +12,7 @@ async def names(program: Program) -> dict[str, str]:
     """What stands for each part of a path."""
     gpu = (await program.get("/accelerators/gpus?limit=1")).data[0]
     npu = (await program.get("/accelerators/npus?limit=1")).data[0]
-    pod = (await program.get("/infrastructure/pods?limit=1")).data[0]
+    pod = (await program.get("/infrastructure/pods?cluster=seoul-a&namespace=ml-team&limit=1")).data[0]
     container = (await program.get("/infrastructure/containers?limit=1")).data[0]
     return {
         "gpu_id": gpu["uuid"],

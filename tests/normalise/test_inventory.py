@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from kcloud_exporter.vendors.mapping import load_vendors
 
 from kcloud_exporter.model import Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.inventory import Inventory
+from kcloud_exporter.vendors.mapping import load_vendors
 
 VENDORS = load_vendors()
 
