@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +27,10 @@ from kcloud_exporter.web.status import PageSource, Status
 PREFIX: Final = "/api/v1"
 _SMALL: Final = 20_000
 """Series of a snapshot from which an answer is drawn on the spot; with more it is drawn in a thread."""
+_THREADS: Final = 2
+"""Threads for large answers; not those of the cycle, which must not wait for clients."""
+_WAITING: Final = 32
+"""Large answers that wait for a thread; more questions are refused."""
 _KEPT_BYTES: Final = 32 * 2**20
 _WORTH_COMPRESSING: Final = 1_000
 _HISTORY_STATUS: Final = {"bad_request": 400, "too_large": 422, "unavailable": 503}
@@ -95,6 +100,8 @@ class Answers:
         self._kept: OrderedDict[tuple[str, bool], asyncio.Future[bytes]] = OrderedDict()
         self._bytes = 0
         self._run = secrets.token_hex(4)
+        self._threads = ThreadPoolExecutor(_THREADS, "api")
+        self._waiting = 0
 
     def now(self) -> tuple[View, str]:
         """The view of the newest snapshot, and why it is too old if it is. Raises RequestError (503) without one."""
@@ -150,7 +157,15 @@ class Answers:
 
     async def _here_or_there(self, view: View, work: Callable[[], bytes]) -> bytes:
         """Small fleets are answered at once; for a large one the event loop must not wait."""
-        return await asyncio.to_thread(work) if view.series > _SMALL else work()
+        if view.series <= _SMALL:
+            return work()
+        if self._waiting >= _WAITING:
+            raise RequestError(503, "too many questions at the same time")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
 
     def _keep(self, key: tuple[str, bool], size: int) -> None:
         self._bytes += size

@@ -191,3 +191,20 @@ async def test_a_stale_snapshot_says_so() -> None:
         assert stale.json["metadata"]["complete"] is False
         assert stale.json["metadata"]["missing"][0]["kind"] == "snapshot"
         assert (await program.get("/system/health")).data["status"] == "unhealthy"
+
+
+async def test_more_questions_than_threads_can_answer_are_refused_and_not_piled_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "_SMALL", 0)
+    monkeypatch.setattr(routes, "_WAITING", 3)
+    async with running() as program:
+        asked = [program.get(f"/accelerators/all?limit={limit}") for limit in range(1, 60)]
+        replies = await asyncio.gather(*asked)
+        statuses = [reply.status for reply in replies]
+        assert statuses.count(200) >= 3
+        assert set(statuses) <= {200, 503}
+        for reply in replies:
+            if reply.status == 503:
+                assert reply.headers["Retry-After"] == "5"
+        assert (await program.get("/accelerators/all?limit=60")).status == 200

@@ -6,7 +6,7 @@ import numpy as np
 
 from kcloud_exporter.model import Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.inventory import Inventory
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 
 VENDORS = load_vendors()
 
