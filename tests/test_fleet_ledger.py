@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -149,7 +149,8 @@ def flatten(expected: dict[str, Any]) -> dict[str, dict[Any, float]]:
             for component, watts in its["unattributed_watts"].items():
                 flat["unattributed"][name, node, component] = watts
         for uuid, its in cluster["accelerators"].items():
-            flat["device"][name, its["node"], uuid] = its["power_watts"]
+            if its["power_watts"] is not None:
+                flat["device"][name, its["node"], uuid] = its["power_watts"]
         for pod in cluster["pods"]:
             for component, watts in pod["power_watts"].items():
                 flat["pod"][name, pod["node"], pod["namespace"], pod["pod"], component] = watts
@@ -159,9 +160,10 @@ def flatten(expected: dict[str, Any]) -> dict[str, dict[Any, float]]:
     return flat
 
 
+@pytest.mark.parametrize("size", ["demo", "mixed"])
 @pytest.mark.parametrize("seed", [7, 8, 21])
-def test_the_page_is_the_truth_at_every_level(seed: int) -> None:
-    world = build_world(FleetSpec(seed=seed, frozen=True), start=BEGIN)
+def test_the_page_is_the_truth_at_every_level(seed: int, size: Literal["demo", "mixed"]) -> None:
+    world = build_world(FleetSpec(seed=seed, size=size, frozen=True), start=BEGIN)
     books = Books(world)
     books.cycle(BEGIN + 100)
     page = books.cycle(BEGIN + 115)
@@ -178,8 +180,9 @@ def test_the_page_is_the_truth_at_every_level(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("idle", "overhead"), [("proportional", "unattributed"), ("proportional", "proportional")])
-def test_policies_conserve_the_fleet(idle: Policy, overhead: Policy) -> None:
-    world = build_world(FleetSpec(frozen=True), start=BEGIN)
+@pytest.mark.parametrize("size", ["demo", "mixed"])
+def test_policies_conserve_the_fleet(size: Literal["demo", "mixed"], idle: Policy, overhead: Policy) -> None:
+    world = build_world(FleetSpec(size=size, frozen=True), start=BEGIN)
     books = Books(world, idle=idle, overhead=overhead)
     books.cycle(BEGIN + 100)
     conserved(books.cycle(BEGIN + 115))
@@ -221,6 +224,68 @@ def test_a_vendor_that_falls_silent_is_told_by_completeness_and_never_read_as_ze
         # negative residual, and `other` is then nothing by definition.
         appeared = {k for k in appeared if k[2] != "other" or page["kcloud_node_power_residual_watts"][k[:2]] >= 0}
         assert not appeared, f"{family} turned to zero: {appeared}"
+
+
+class TestMixed:
+    """Devices of seven makers and two meters per server are one family set, and every watt counts once."""
+
+    WORLD = build_world(FleetSpec(size="mixed", frozen=True), start=BEGIN)
+
+    def books(self) -> tuple[Books, Page]:
+        books = Books(self.WORLD)
+        books.cycle(BEGIN + 100)
+        return books, books.cycle(BEGIN + 115)
+
+    def test_every_maker_stands_in_the_same_families(self) -> None:
+        _, page = self.books()
+        makers = {key[5]: key[4] for key in page["kcloud_accelerator_info"]}
+        assert makers == {
+            **dict.fromkeys(("nvidia", "amd"), "gpu"),
+            **dict.fromkeys(("intel", "huawei", "furiosa", "rebellions"), "npu"),
+            "google": "tpu",
+        }
+        for family in ("power_watts", "utilization_ratio", "memory_used_bytes", "memory_total_bytes"):
+            told = {key[1] for key in page[f"kcloud_accelerator_{family}"]}
+            # Nobody tells a TPU's power, and the Furiosa release of the fleet no memory.
+            silent = {"tpu-1"} if family == "power_watts" else {"furiosa-1"} if "memory" in family else set()
+            assert told == {node.name for node in self.WORLD.clusters[0].nodes} - silent, family
+        holders = {key[1] for key in page["kcloud_accelerator_allocation_ratio"]}
+        assert holders == {node.name for node in self.WORLD.clusters[0].nodes}
+
+    def test_a_tpu_draws_in_the_servers_other_and_no_number_is_invented(self) -> None:
+        _, page = self.books()
+        tpu = self.WORLD.node("mixed-a", "tpu-1")
+        watts = {key[2]: value for key, value in page["kcloud_node_power_watts"].items() if key[1] == "tpu-1"}
+        assert "tpu" not in watts
+        assert watts["other"] > math.fsum(device.power.at(BEGIN + 115) / 1000 for device in tpu.accelerators)
+
+    def test_without_a_whole_server_meter_a_tpus_node_is_partial(self) -> None:
+        books, _ = self.books()
+        page: Page = {}
+        for cycle in range(5):
+            page = books.cycle(BEGIN + 130 + 15 * cycle, lambda place: place.vendor not in ("ipmi", "idrac"))
+        conserved(page)
+        assert page["kcloud_cluster_nodes"]["mixed-a", "measured"] == 0
+
+    @pytest.mark.parametrize(("silent", "winner"), [((), "idrac"), (("idrac",), "ipmi")])
+    def test_of_two_meters_one_counts_and_the_other_stands_by(self, silent: tuple[str, ...], winner: str) -> None:
+        books, whole = self.books()
+        page: Page = {}
+        for cycle in range(5):
+            page = books.cycle(BEGIN + 130 + 15 * cycle, lambda place: place.vendor not in silent)
+        conserved(page)
+        meters = {key[3] for key in page["kcloud_node_meter_info"] if key[2] == "wall_power_watts"}
+        assert meters == {winner}
+        agree(page["kcloud_node_wall_power_watts"], whole["kcloud_node_wall_power_watts"])
+        assert set(page["kcloud_cluster_completeness_ratio"].values()) == {1.0}
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(gone=st.sets(st.integers(0, 29), max_size=20))
+    def test_watts_are_conserved_whatever_goes_missing(self, gone: set[int]) -> None:
+        numbered = {place: at for at, place in enumerate(places(self.WORLD))}
+        books, _ = self.books()
+        for cycle in range(5):
+            conserved(books.cycle(BEGIN + 130 + 15 * cycle, lambda place: numbered[place] not in gone))
 
 
 def _zero(samples: Samples) -> set[tuple[str, ...]]:

@@ -23,6 +23,7 @@ from kcloud_exporter.fleet.hardware import (
     short_id,
     site,
 )
+from kcloud_exporter.fleet.mixed import build_mixed
 from kcloud_exporter.fleet.signals import PERIOD_STEPS, Clock
 from kcloud_exporter.fleet.spec import FleetSpec
 from kcloud_exporter.fleet.world import Cluster, Node, Part, Pod, World
@@ -42,7 +43,7 @@ def build_world(spec: FleetSpec, start: float = 0.0, octet: int = 0) -> World:
     draft = Draft(spec.seed, clock, octet)
     if spec.nodes_per_cluster is not None or spec.size == "large":
         return _large(draft, spec.nodes_per_cluster or LARGE_NODES, spec.gpus_per_node)
-    return _demo(draft)
+    return build_mixed(draft) if spec.size == "mixed" else _demo(draft)
 
 
 def _demo(draft: Draft) -> World:

@@ -127,7 +127,7 @@ def accelerator(
     whole = {"whole": 1, "mig": MIG_SLICES, "time_sliced": len(taken), "cores": model.cores}[sharing]
     used = model.memory_mib // 100 if not taken else model.memory_mib * 7 // 10
     return Accelerator(
-        uuid=_device_uuid(model.vendor, draft.uuid(key)),
+        uuid=_device_uuid(model.vendor, draft.uuid(key), index),
         index=index,
         kind=model.kind,
         vendor=model.vendor,
@@ -143,10 +143,24 @@ def accelerator(
     )
 
 
-def _device_uuid(vendor: Maker, text: str) -> str:
-    if vendor == "nvidia":
-        return f"GPU-{text}"
-    return text.upper() if vendor == "furiosa" else text
+def _device_uuid(vendor: Maker, text: str, index: int) -> str:
+    """What the maker's exporter tells a device by: a UUID, a serial number, an id of the die, a host and a number."""
+    digits = str(int(text.replace("-", ""), 16))
+    match vendor:
+        case "nvidia":
+            return f"GPU-{text}"
+        case "furiosa":
+            return text.upper()
+        case "amd":
+            return digits[:12]
+        case "intel":
+            return f"01P0-HL2080A0-15-{text[:6].upper()}-16-05-{index:02d}"
+        case "huawei":
+            return "-".join(text.replace("-", "").upper()[at : at + 8] for at in range(0, 32, 8))
+        case "google":
+            return f"{digits[:19]}-{index + 4}"
+        case _:
+            return text
 
 
 def held_by(*pods: Pod) -> tuple[Part, ...]:

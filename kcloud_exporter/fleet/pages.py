@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, TypeAlias
 
+from kcloud_exporter.fleet.amd import render_amd
+from kcloud_exporter.fleet.ascend import render_ascend
 from kcloud_exporter.fleet.dcgm import render_dcgm
 from kcloud_exporter.fleet.furiosa import render_furiosa
+from kcloud_exporter.fleet.gaudi import render_gaudi
+from kcloud_exporter.fleet.google_tpu import render_google_tpu
+from kcloud_exporter.fleet.idrac import render_idrac
 from kcloud_exporter.fleet.ipmi import render_ipmi
 from kcloud_exporter.fleet.kepler import render_kepler
 from kcloud_exporter.fleet.kepler_legacy import render_kepler_legacy
@@ -22,8 +27,13 @@ from kcloud_exporter.fleet.world import World
 Renderer: TypeAlias = Callable[[World, str, str, float], str]
 
 RENDERERS: Final[Mapping[str, Renderer]] = {
+    "amd": render_amd,
+    "ascend": render_ascend,
     "dcgm": render_dcgm,
     "furiosa": render_furiosa,
+    "gaudi": render_gaudi,
+    "google_tpu": render_google_tpu,
+    "idrac": render_idrac,
     "ipmi": render_ipmi,
     "kepler": render_kepler,
     "kepler_legacy": render_kepler_legacy,
@@ -34,8 +44,13 @@ RENDERERS: Final[Mapping[str, Renderer]] = {
     "vllm": render_vllm,
 }
 PORTS: Final[Mapping[str, int]] = {  # where each listens by default
+    "amd": 5000,
+    "ascend": 8082,
     "dcgm": 9400,
     "furiosa": 6254,
+    "gaudi": 41611,
+    "google_tpu": 2112,
+    "idrac": 9348,
     "ipmi": 9290,
     "kepler": 28282,
     "kepler_legacy": 9102,
@@ -63,7 +78,7 @@ def places(world: World) -> Iterator[Place]:
     for cluster in world.clusters:
         for node in cluster.nodes:
             for vendor in node.exporters:
-                address = node.bmc_address if vendor == "ipmi" else node.address
+                address = node.bmc_address if vendor in ("ipmi", "idrac") else node.address
                 yield Place(cluster.name, node.name, vendor, address)
             for pod in node.servers:
                 yield Place(cluster.name, pod.name, "vllm", _of_pod(node.address, next(numbers)))

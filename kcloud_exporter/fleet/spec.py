@@ -10,13 +10,14 @@ from typing import Literal
 class FleetSpec:
     """The same spec gives the same world.
 
-    `size="demo"` is three clusters on two sites; `size="large"`, or any `nodes_per_cluster`, is one cluster
-    of GPU nodes only. Values change every `step_seconds`, or never with `frozen`. `start` (Unix seconds) is
-    where the energy counters are zero; None is the moment the fleet starts to serve.
+    `size="demo"` is three clusters on two sites; `size="large"`, or any `nodes_per_cluster`, is one cluster of GPU
+    nodes only; `size="mixed"` is one cluster with a server of every maker and two meters each. Values change every
+    `step_seconds`, or never with `frozen`. `start` (Unix seconds) is where the energy counters are zero; None is the
+    moment the fleet starts to serve.
     """
 
     seed: int = 7
-    size: Literal["demo", "large"] = "demo"
+    size: Literal["demo", "large", "mixed"] = "demo"
     frozen: bool = False
     step_seconds: float = 5.0
     nodes_per_cluster: int | None = None

@@ -50,7 +50,7 @@ def _cluster(cluster: Cluster, at: float) -> dict[str, Any]:
 
 def _node(node: Node, at: float) -> dict[str, Any]:
     power = {"cpu": node.cpu.at(at), "memory": node.memory.at(at)}
-    for device in node.accelerators:
+    for device in node.metered:
         power[device.kind] = power.get(device.kind, 0) + device.power.at(at)
     wall = node.wall.at(at) if node.wall else None
     if wall is not None:
@@ -80,7 +80,7 @@ def _pod(node: Node, pod: Pod, at: float) -> dict[str, Fraction]:
     power: dict[str, Fraction] = {}
     if node.cpu_meter in ("kepler", "kepler_legacy"):
         power = {"cpu": Fraction(pod.cpu.at(at)), "memory": Fraction(pod.memory.at(at))}
-    for device in node.accelerators:
+    for device in node.metered:
         for part in device.held:
             if part.pod is pod:
                 share = Fraction(device.power.at(at) * part.weight, device.whole)
@@ -94,7 +94,7 @@ def _accelerator(node: Node, device: Accelerator, at: float) -> dict[str, Any]:
         "kind": device.kind,
         "vendor": device.vendor,
         "model": device.model,
-        "power_watts": device.power.at(at) / 1000,
+        "power_watts": device.power.at(at) / 1000 if device.metered else None,
         "holders": [
             {
                 "namespace": part.pod.namespace,

@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeAlias
 
 from kcloud_exporter.fleet.signals import Clock, Signal, highest, total
 
-Kind: TypeAlias = Literal["gpu", "npu"]
-Maker: TypeAlias = Literal["nvidia", "furiosa", "rebellions"]
+Kind: TypeAlias = Literal["gpu", "npu", "tpu"]
+Maker: TypeAlias = Literal["nvidia", "amd", "intel", "huawei", "google", "furiosa", "rebellions"]
 Sharing: TypeAlias = Literal["whole", "mig", "time_sliced", "cores"]
 CpuMeter: TypeAlias = Literal["kepler", "kepler_legacy", "rapl"]
 DcgmLayout: TypeAlias = Literal["4.x", "hostname", "3.3.5", "1.x"]
@@ -63,6 +63,11 @@ class Accelerator:
     power: Signal
     load: Signal
     memory_used: Signal
+
+    @property
+    def metered(self) -> bool:
+        """Whether anybody measures its power: a TPU's is only seen at the wall."""
+        return self.vendor != "google"
 
     @property
     def held(self) -> tuple[Part, ...]:
@@ -120,7 +125,7 @@ class Node:
     @property
     def measured(self) -> Signal:
         """The sum of what component meters see."""
-        return total(self.clock, self.cpu, self.memory, *(device.power for device in self.accelerators))
+        return total(self.clock, self.cpu, self.memory, *(device.power for device in self.metered))
 
     @property
     def it_power(self) -> Signal:
@@ -131,6 +136,11 @@ class Node:
     def servers(self) -> tuple[Pod, ...]:
         """The pods that serve a model and print how many tokens they have made."""
         return tuple(pod for pod in self.pods if pod.tokens)
+
+    @property
+    def metered(self) -> tuple[Accelerator, ...]:
+        """The devices whose power their exporter tells."""
+        return tuple(device for device in self.accelerators if device.metered)
 
     def own(self, vendor: Maker) -> tuple[Accelerator, ...]:
         """The devices of one maker."""

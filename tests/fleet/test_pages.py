@@ -16,28 +16,33 @@ from kcloud_exporter.fleet.truth import truth
 from kcloud_exporter.fleet.world import World
 from tests.fleet.conftest import AT, DEMO, START, ReadPage, samples
 
-every_page = pytest.mark.parametrize("place", list(places(DEMO)), ids=lambda p: f"{p.cluster}-{p.node}-{p.vendor}")
+MIXED = build_world(FleetSpec(size="mixed"), START, octet=98)
+every_page = pytest.mark.parametrize(
+    ("world", "place"),
+    [pytest.param(it, p, id=f"{p.cluster}-{p.node}-{p.vendor}") for it in (DEMO, MIXED) for p in places(it)],
+)
 
 
 @every_page
-def test_a_page_parses_and_no_series_stands_twice(place: Place) -> None:
-    found = samples(render(DEMO, place, AT))
+def test_a_page_parses_and_no_series_stands_twice(world: World, place: Place) -> None:
+    found = samples(render(world, place, AT))
     assert found
     twice = [s for s, n in Counter((name, frozenset(labels.items())) for name, labels, _ in found).items() if n > 1]
     assert twice == []
 
 
 @every_page
-def test_a_page_says_the_same_as_openmetrics(place: Place) -> None:
-    page = render(DEMO, place, AT)
+def test_a_page_says_the_same_as_openmetrics(world: World, place: Place) -> None:
+    page = render(world, place, AT)
     families = list(openmetrics_families(to_openmetrics(page)))  # type: ignore[no-untyped-call]
     assert to_openmetrics(page).endswith("\n# EOF\n")
     assert sum(len(family.samples) for family in families) == len(samples(page))
     assert all(s.name == f"{f.name}_total" for f in families if f.type == "counter" for s in f.samples)
 
 
-def test_the_demo_has_every_kind_of_exporter(world: World) -> None:
-    assert {place.vendor for place in places(world)} == set(RENDERERS)
+def test_the_demo_and_the_mixed_world_have_every_kind_of_exporter(world: World) -> None:
+    mixed = build_world(FleetSpec(size="mixed"), START)
+    assert {place.vendor for it in (world, mixed) for place in places(it)} == set(RENDERERS)
 
 
 def test_the_same_spec_gives_the_same_pages_and_another_seed_does_not() -> None:
