@@ -41,19 +41,27 @@ def series_per_node() -> int:
 
 def cluster_series(nodes: int) -> Series:
     """All series of a cluster of `nodes` nodes."""
-    keys: list[str] = []
-    levels: list[float] = []
-    for node in range(nodes):
-        for key, level in _node(node):
-            keys.append(key)
-            levels.append(level)
-    return Series(keys, levels)
+    described = [pair for node in range(nodes) for pair in _node(node)]
+    return Series([key for key, _ in described], [level for _, level in described])
 
 
-def _node(number: int) -> Iterator[tuple[str, float]]:
+def with_new_pods(series: Series, part: float, cycle: int) -> int:
+    """Replace the pods of a part of the nodes, other ones each cycle, in place. Returns how many series are new."""
+    width = series_per_node()
+    nodes = len(series.keys) // width
+    changed = [(cycle * max(1, round(nodes * part)) + at) % nodes for at in range(max(1, round(nodes * part)))]
+    new = 0
+    for node in changed:
+        keys = [key for key, _ in _node(node, cycle)]
+        new += sum(a != b for a, b in zip(keys, series.keys[node * width : (node + 1) * width], strict=True))
+        series.keys[node * width : (node + 1) * width] = keys
+    return new
+
+
+def _node(number: int, generation: int = 0) -> Iterator[tuple[str, float]]:
     name = f"gpu-node-{number:05d}"
     for gpu in range(GPUS):
-        pod = f"trainer-{number:05d}-{gpu}"
+        pod = f"trainer-{number:05d}-{gpu}-{generation}"
         labels = (
             f'{{DCGM_FI_DRIVER_VERSION="570.124.06",Hostname="{name}",UUID="GPU-{number:08x}-8a0e-4c1b-9d8e-{gpu:012x}",'
             f'device="nvidia{gpu}",exported_container="main",exported_namespace="team-{number % 40}",'
@@ -66,7 +74,7 @@ def _node(number: int) -> Iterator[tuple[str, float]]:
             yield (
                 (
                     f'kepler_pod_cpu_watts{{instance="{name}:28282",job="kepler",node_name="{name}",'
-                    f'pod_id="{number:08x}-1538-476b-8231-{gpu:012x}",pod_name="{pod}",'
+                    f'pod_id="{number:08x}-1538-476b-{generation:04x}-{gpu:012x}",pod_name="{pod}",'
                     f'pod_namespace="team-{number % 40}",state="running",zone="{zone}"}}'
                 ),
                 watts,

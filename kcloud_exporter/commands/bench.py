@@ -13,8 +13,8 @@ def add(commands: Any) -> None:
     flags = command(
         commands,
         "bench",
-        "measure a cycle beside the conventional Python pipeline, in one run",
-        example="kcloud-exporter bench --series 10000 --series 200000",
+        "measure a cycle beside the conventional pipeline and Prometheus' recording rules, in one run",
+        example="kcloud-exporter bench --series 10000 --series 1000000 --plot bench.svg --json bench.json",
     )
     flags.add_argument(
         "--series",
@@ -25,12 +25,26 @@ def add(commands: Any) -> None:
     )
     flags.add_argument("--cycles", type=count, default=5, help="steady cycles to measure (default: 5)")
     flags.add_argument(
+        "--churn-cycles",
+        dest="churn_cycles",
+        type=count,
+        default=20,
+        help="cycles with 5%% of the pods replaced to measure (default: 20; from 100 on a compaction is among them)",
+    )
+    flags.add_argument(
         "--no-compare",
         dest="no_compare",
         action="store_true",
-        help="leave the conventional pipeline out (it takes most of the time)",
+        help="leave the conventional pipeline and Prometheus out (they take most of the time)",
     )
-    flags.add_argument("--json", metavar="FILE", help="keep the figures in a file")
+    flags.add_argument(
+        "--no-rules",
+        dest="no_rules",
+        action="store_true",
+        help="leave Prometheus out (it is also left out where it is not installed)",
+    )
+    flags.add_argument("--plot", metavar="FILE.svg", help="draw CPU over the number of series")
+    flags.add_argument("--json", metavar="FILE", help="add the figures to a file that keeps every run")
     flags.set_defaults(run=_run)
 
 

@@ -59,6 +59,12 @@ class DeviceLabels(_Strict):
     driver_version: list[str] = []
     pci_bus_id: list[str] = []
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every label that says anything of a device."""
+        told = (*self.uuid, *self.fallback, *self.index, *self.model, *self.driver_version, *self.pci_bus_id)
+        return tuple(dict.fromkeys(part for name in told for part in name.split("/")))
+
 
 class Partition(_Strict):
     """How an accelerator is cut up: which label names a part, and how large the part is.
@@ -287,6 +293,14 @@ class VendorIndex:
                 for nth, name in enumerate(table.names(rule)):
                     rank = table.precedence * 10_000 + at * 100 + nth
                     self._rules.setdefault(name, []).append(RankedRule(table, rule, rank))
+        self.meters, self.inventories = self._those(inventory=False), self._those(inventory=True)
+
+    def _those(self, *, inventory: bool) -> dict[str, list[RankedRule]]:
+        """Series name → rules that tell a quantity, or those that tell what there is."""
+        found = {
+            name: [r for r in rules if (r.rule.to in INVENTORIES) == inventory] for name, rules in self._rules.items()
+        }
+        return {name: rules for name, rules in found.items() if rules}
 
     def rules(self, name: str) -> list[RankedRule]:
         """The rules that name this series, in the order of the tables."""

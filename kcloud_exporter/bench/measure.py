@@ -1,0 +1,151 @@
+"""Measure: one size of fleet in a process of its own, so that neither memory nor caches are another size's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kcloud_exporter.bench import conventional, pages
+from kcloud_exporter.bench.floors import floors
+from kcloud_exporter.bench.ours import STAGES, Ours, packed
+from kcloud_exporter.bench.rules import rules_cpu_seconds
+
+CHURN = 0.05
+"""Part of the pods that is replaced in each cycle of the second measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured of each size."""
+
+    cycles: int
+    churn_cycles: int
+    compare: bool
+    rules: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One size of fleet. Times are CPU seconds; stages are medians of the steady cycles."""
+
+    series: int
+    body_bytes: int
+    wire_bytes: int
+    first_cpu_seconds: float
+    steady: dict[str, float]
+    churn_cpu_seconds: float
+    churn_new_series: int
+    conventional: dict[str, float]
+    rules_cpu_seconds: float | None
+    floors: dict[str, float]
+    resident_mib: float
+    peak_mib: float
+
+    @property
+    def steady_cpu_seconds(self) -> float:
+        """CPU of one whole steady cycle."""
+        return sum(self.steady.values())
+
+    @property
+    def conventional_cpu_seconds(self) -> float | None:
+        """CPU of one cycle of the conventional pipeline, where it was measured."""
+        return sum(self.conventional.values()) or None
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures, and those that are the point."""
+        ours, theirs = self.steady_cpu_seconds, self.conventional_cpu_seconds
+        return {
+            **asdict(self),
+            "steady_cpu_seconds": ours,
+            "samples_per_core_second": self.series / ours,
+            "ratio_to_conventional": theirs / ours if theirs else None,
+            "ratio_to_recording_rules": self.rules_cpu_seconds / ours if self.rules_cpu_seconds else None,
+            "churn_over_steady": self.churn_cpu_seconds / ours,
+        }
+
+
+def measure(series: int, plan: Plan) -> Result:
+    """Measure one size in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(_measure, series, plan).result()
+
+
+def tell(text: str) -> None:
+    """A line of progress on stderr."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _measure(series: int, plan: Plan) -> Result:
+    nodes = max(1, round(series / pages.series_per_node()))
+    tell(f"making a cluster of {nodes:,} nodes")
+    described = pages.cluster_series(nodes)
+    count = len(described.keys)
+    with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
+        ours = Ours(Path(folder))
+        first, steady, body = _steady(ours, described, plan.cycles)
+        resident, peak = _memory()
+        new, churn = _churning(ours, described, plan.churn_cycles)
+        ours.close()
+    theirs: dict[str, float] = {}
+    if plan.compare:
+        tell("the conventional pipeline on the same page (this takes a while)")
+        theirs, _ = conventional.cycle(body)
+    return Result(
+        series=count,
+        body_bytes=len(body),
+        wire_bytes=len(packed(body)),
+        first_cpu_seconds=first,
+        steady=steady,
+        churn_cpu_seconds=churn,
+        churn_new_series=new,
+        conventional=theirs,
+        rules_cpu_seconds=rules_cpu_seconds(body, tell) if plan.rules else None,
+        floors=floors(body, count),
+        resident_mib=resident,
+        peak_mib=peak,
+    )
+
+
+def _steady(ours: Ours, described: pages.Series, cycles: int) -> tuple[float, dict[str, float], bytes]:
+    """CPU of the first cycle, the median of each stage of the steady ones, and the last page."""
+    first, found, body = 0.0, [], b""
+    for cycle in range(cycles + 1):
+        body = pages.body(described, cycle=cycle, timestamp=_at(cycle))
+        stages = ours.cycle(packed(body))
+        tell(f"{len(described.keys):,} series, cycle {cycle} of {cycles}: {sum(stages.values()):.3f} s CPU")
+        if cycle == 0:
+            first = sum(stages.values())
+        else:
+            found.append(stages)
+    return first, {stage: statistics.median(s[stage] for s in found) for stage in STAGES}, body
+
+
+def _churning(ours: Ours, described: pages.Series, cycles: int) -> tuple[int, float]:
+    """New series in each cycle, and the mean CPU of a cycle: a compaction now and then belongs to its cost."""
+    new, spent = 0, []
+    for cycle in range(1, cycles + 1):
+        new = pages.with_new_pods(described, CHURN, cycle)
+        body = packed(pages.body(described, cycle=cycle, timestamp=_at(1000 + cycle)))
+        spent.append(sum(ours.cycle(body).values()))
+        if cycle % 10 == 0 or cycle == cycles:
+            tell(f"{new:,} new series a cycle, cycle {cycle} of {cycles}: {spent[-1]:.3f} s CPU")
+    return new, statistics.fmean(spent) if spent else 0.0
+
+
+def _at(cycle: int) -> float:
+    return 1_800_000_000.0 + 15.0 * cycle
+
+
+def _memory() -> tuple[float, float]:
+    """(resident now, most so far) in MiB; zeros where there is no /proc."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0.0, 0.0
+    found = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return float(found["VmRSS"].split()[0]) / 1024, float(found["VmHWM"].split()[0]) / 1024
