@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Floats, Mask, Rows, SeriesTable
@@ -57,17 +58,19 @@ class Binding:
     def __init__(self, quantity: Quantity, column: Column) -> None:
         self.quantity, self.column = quantity, column
         self.rows, self.slots = Grow(np.int32), Grow(np.int32)
-        self._scale, self._low, self._high = Grow(np.float64), Grow(np.float64), Grow(np.float64)
-        self._sentinel = Grow(np.float64)
-        self._marks: dict[float, Grow[np.int32]] = {}
-        self._flags = Grow(np.int8)
-        self._any = 0
-        self._enums: dict[int, SeriesRule] = {}
         self.rules: list[SeriesRule] = []
         self.trace: Trace | None = None
-        self.previous_value, self.previous_time = Grow(np.float64), Grow(np.float64)
-        self.previous_noted = Grow(np.float64)
-        self.series = Grow(np.uint64)
+        self.previous_value, self.previous_time = np.empty(0), np.empty(0)
+        self.previous_noted, self.series = np.empty(0), np.empty(0, np.uint64)
+        self._marks: dict[float, Grow[np.int32]] = {}
+        self._enums: dict[int, SeriesRule] = {}
+        self._traits: dict[int, int] = {}
+        self._trait = Grow(np.int16)
+        self._table = np.empty((0, 5))
+        self._known: list[tuple[int, int, LastSample]] = []
+        self._any = 0
+        self._scale = self._low = self._high = self._sentinel = np.empty(0)
+        self._flags: NDArray[np.int8] = np.empty(0, np.int8)
         self._unique_at = -1
         self._unique = True
 
@@ -77,55 +80,89 @@ class Binding:
         A counter has a number by which its `series` is known in other processes, and may go on from its `last`
         sample there.
         """
+        trait = self._traits.get(id(rule))
+        if trait is None:
+            trait = self._learn(rule)
+        if rule.values or rule.sentinels:
+            self._remember_specials(rule, len(self.rules))
+        if series:
+            self._known.append((len(self.rules), series, last))
+        self.rows.append(row)
+        self.slots.append(slot)
+        self.rules.append(rule)
+        self._trait.append(trait)
+
+    def _learn(self, rule: SeriesRule) -> int:
+        """What holds for all rows of a rule. Rules live as long as their vendor table, so their identity is a key."""
         flags = (
             (_COUNTER if rule.counter else 0)
             | (_ZERO_MISSING if rule.zero == "missing" else 0)
             | (_NAN_MISSING if rule.nan == "missing" else 0)
             | (_EXCLUSIVE if rule.rows == "exclusive" else 0)
         )
-        if rule.values:
-            self._enums[len(self.rows)] = rule
-        for mark in rule.sentinels:
-            self._marks.setdefault(mark, Grow(np.int32)).append(len(self.rows))
-        self.rows.append(row)
-        self.slots.append(slot)
-        self.rules.append(rule)
-        self._scale.append(rule.scale)
-        self._low.append(self.quantity.low if rule.low is None else rule.low)
-        self._high.append(self.quantity.high if rule.high is None else rule.high)
-        self._sentinel.append(np.inf if rule.sentinel_from is None else rule.sentinel_from)
-        self._flags.append(flags)
+        low = self.quantity.low if rule.low is None else rule.low
+        high = self.quantity.high if rule.high is None else rule.high
+        sentinel = np.inf if rule.sentinel_from is None else rule.sentinel_from
+        self._table = np.vstack([self._table, [rule.scale, low, high, sentinel, flags]])
         self._any |= flags
-        self.previous_value.append(last.value)
-        self.previous_time.append(last.time)
-        self.previous_noted.append(last.noted)
-        self.series.append(series)
-        if last.seen > self.column.seen.view[slot]:
-            self.column.value.view[slot], self.column.seen.view[slot] = last.watts, last.seen
+        self._traits[id(rule)] = len(self._traits)
+        return len(self._traits) - 1
+
+    def _remember_specials(self, rule: SeriesRule, at: int) -> None:
+        if rule.values:
+            self._enums[at] = rule
+        for mark in rule.sentinels:
+            self._marks.setdefault(mark, Grow(np.int32)).append(at)
+
+    def settle(self) -> None:
+        """Bring everything that is kept per row to the number of rows."""
+        count = len(self.rules)
+        if len(self._scale) == count:
+            return
+        of_rule = self._table[self._trait.view]
+        self._scale, self._low, self._high, self._sentinel = (np.ascontiguousarray(of_rule[:, n]) for n in range(4))
+        self._flags = of_rule[:, 4].astype(np.int8)
+        missing = np.full(count - len(self.previous_value), np.nan)
+        self.previous_value = np.append(self.previous_value, missing)
+        self.previous_time = np.append(self.previous_time, missing)
+        self.previous_noted = np.append(self.previous_noted, missing)
+        self.series = np.append(self.series, np.zeros(len(missing), np.uint64))
+        for at, series, last in self._known:
+            self.series[at] = series
+            if last is not NO_SAMPLE:
+                self._go_on_from(at, last)
+        self._known = []
+
+    def _go_on_from(self, at: int, last: LastSample) -> None:
+        self.previous_value[at], self.previous_time[at], self.previous_noted[at] = last.value, last.time, last.noted
+        slot, value, seen = self.slots.view[at], self.column.value.view, self.column.seen.view
+        if last.seen > seen[slot]:
+            value[slot], seen[slot] = last.watts, last.seen
 
     def apply(self, dense: Dense, now: float) -> list[tuple[RejectReason, Rows]]:
         """Scatter one cycle into the column. Returns the rejected rows by reason."""
+        self.settle()
         rows, slots = self.rows.view, self.slots.view
         raw, sel = dense.values[rows], dense.present[rows]
         rejected: list[tuple[RejectReason, Rows]] = []
         finite = np.isfinite(raw)
-        sentinel = raw >= self._sentinel.view
+        sentinel = raw >= self._sentinel
         for mark, at in self._marks.items():
             sentinel[at.view] |= raw[at.view] == mark
         earlier: Floats | None = None
         elapsed: Floats | None = None
         with np.errstate(invalid="ignore", over="ignore"):
-            value = raw * self._scale.view
+            value = raw * self._scale
             if self._any & _COUNTER:
-                earlier, elapsed = self.previous_value.view.copy(), dense.timestamps[rows] - self.previous_time.view
+                earlier, elapsed = self.previous_value.copy(), dense.timestamps[rows] - self.previous_time
                 value = self._rates(value, dense.timestamps[rows], sel & finite, now, rejected)
                 # A counter that is there but tells no power yet: a sum without it would be too small.
                 self.column.awaited.view[slots[sel & finite & np.isnan(value)]] = now
             if self._enums:
                 value = self._translated(value, raw)
-            good = sel & finite & ~sentinel & (value >= self._low.view) & (value <= self._high.view)
+            good = sel & finite & ~sentinel & (value >= self._low) & (value <= self._high)
         if self._any & _ZERO_MISSING:
-            good &= ~(((self._flags.view & _ZERO_MISSING) > 0) & (raw == 0))
+            good &= ~(((self._flags & _ZERO_MISSING) > 0) & (raw == 0))
         self.trace = Trace(now, raw, sel, good, earlier, elapsed)
         if not good.all():
             self._sort_out(raw, value, sel, finite, sentinel, good, rejected)
@@ -164,8 +201,8 @@ class Binding:
         same holds when the samples' clock has gone another way than ours. A sample with an unchanged time is the
         same sample once more, and an older one came late; neither says anything new.
         """
-        counting = (self._flags.view & _COUNTER) > 0
-        before, then, noted = self.previous_value.view, self.previous_time.view, self.previous_noted.view
+        counting = (self._flags & _COUNTER) > 0
+        before, then, noted = self.previous_value, self.previous_time, self.previous_noted
         elapsed, ours = times - then, now - noted
         late = (elapsed < 0) & (ours < _LATE_SECONDS)
         moved = counting & sel & ~(elapsed == 0) & ~late
@@ -184,14 +221,15 @@ class Binding:
 
     def last_samples(self, since: float) -> Samples:
         """The last sample of every counter that was noted at `since` or later."""
-        rows = np.flatnonzero(self.previous_noted.view >= since)
+        self.settle()
+        rows = np.flatnonzero(self.previous_noted >= since)
         found = np.empty(len(rows), SAMPLE)
         slots = self.slots.view[rows]
         for name, column in (
-            ("series", self.series.view[rows]),
-            ("value", self.previous_value.view[rows]),
-            ("time", self.previous_time.view[rows]),
-            ("noted", self.previous_noted.view[rows]),
+            ("series", self.series[rows]),
+            ("value", self.previous_value[rows]),
+            ("time", self.previous_time[rows]),
+            ("noted", self.previous_noted[rows]),
             ("watts", self.column.value.view[slots]),
             ("seen", self.column.seen.view[slots]),
         ):
@@ -215,12 +253,12 @@ class Binding:
         rejected: list[tuple[RejectReason, Rows]],
     ) -> None:
         """Sort what was not good into reasons; what is merely missing (zero, NaN, first sample) has none."""
-        rows, flags = self.rows.view, self._flags.view
+        rows, flags = self.rows.view, self._flags
         bad = sel & ~good
         not_finite = bad & ~finite & ((flags & _NAN_MISSING) == 0)
         sentinels = bad & finite & sentinel
         rest = bad & finite & ~sentinel & ~np.isnan(value) & ~(((flags & _ZERO_MISSING) > 0) & (raw == 0))
-        negative = rest & (value < 0) & (self._low.view >= 0)
+        negative = rest & (value < 0) & (self._low >= 0)
         findings: tuple[tuple[RejectReason, Mask], ...] = (
             ("not_finite", not_finite),
             ("sentinel", sentinels),
@@ -230,7 +268,7 @@ class Binding:
         rejected.extend((reason, rows[mask]) for reason, mask in findings if mask.any())
 
     def _count_duplicates(self, good: Mask, rejected: list[tuple[RejectReason, Rows]]) -> None:
-        exclusive = good & ((self._flags.view & _EXCLUSIVE) > 0)
+        exclusive = good & ((self._flags & _EXCLUSIVE) > 0)
         rows, slots = self.rows.view[exclusive], self.slots.view[exclusive]
         order = np.argsort(slots, kind="stable")
         again = np.append(False, slots[order][1:] == slots[order][:-1]) if len(slots) else np.empty(0, bool)
@@ -258,6 +296,8 @@ def carry_over(
 
     A series is known by the identity of its labels object, which a source keeps while the series lives.
     """
+    for _, binding in (*before, *after):
+        binding.settle()
     found = {
         id(table.labels[row]): (binding, at)
         for table, binding in before
@@ -266,14 +306,15 @@ def carry_over(
     old_value, old_seen = old.value.view, old.seen.view
     value, seen = new.value.view, new.seen.view
     for table, binding in after:
+        slots = binding.slots.view
         for at, row in enumerate(binding.rows.view.tolist()):
             known = found.get(id(table.labels[row]))
             if known is None:
                 continue
             earlier, was = known
-            binding.previous_value.view[at] = earlier.previous_value.view[was]
-            binding.previous_time.view[at] = earlier.previous_time.view[was]
-            binding.previous_noted.view[at] = earlier.previous_noted.view[was]
-            slot, of = binding.slots.view[at], earlier.slots.view[was]
+            binding.previous_value[at] = earlier.previous_value[was]
+            binding.previous_time[at] = earlier.previous_time[was]
+            binding.previous_noted[at] = earlier.previous_noted[was]
+            slot, of = slots[at], earlier.slots.view[was]
             if old_seen[of] > seen[slot]:
                 value[slot], seen[slot] = old_value[of], old_seen[of]

@@ -25,7 +25,7 @@ from kcloud_exporter.normalise.samples import NO_SAMPLE, LastSample, series_numb
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
-from kcloud_exporter.vendors.quantities import INVENTORIES, QUANTITIES
+from kcloud_exporter.vendors.quantities import QUANTITIES
 
 _MANY = ("partitioned", "nested_zones", "per_core", "worst")
 
@@ -49,6 +49,7 @@ class Compiler:
         self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._in_slot: dict[tuple[int, str], int] = {}
         self._tellers: dict[int, set[str]] = {}
+        self._said: dict[tuple[str | int | None, ...], int] = {}
 
     @property
     def target_count(self) -> int:
@@ -64,21 +65,26 @@ class Compiler:
 
     def compile(self, state: TableState, start: int, end: int, *, inventory: bool) -> None:
         """Bind rows start..end-1 of a table; only inventory series, or only the others."""
-        for row in range(start, end):
-            labels = state.table.labels[row]
-            name = labels["__name__"]
+        if inventory:
+            self._learn_all(state, start, end)
+            return
+        rules = self._vendors.meters
+        for row, labels in enumerate(state.table.labels[start:end], start):
             target = -1
-            for table, rule, rank in self._vendors.rules(name):
-                if (rule.to in INVENTORIES) != inventory or not rule.matches(labels):
-                    continue
-                if inventory:
-                    self._learn(state, row, table, rule, labels)
+            for table, rule, rank in rules.get(labels["__name__"], ()):
+                if rule.conditions and not rule.matches(labels):
                     continue
                 if target < 0:
                     target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
                 self._bind(state, row, table, rule, rank, labels, target)
-            if not inventory:
-                state.row_target.append(target)
+            state.row_target.append(target)
+
+    def _learn_all(self, state: TableState, start: int, end: int) -> None:
+        inventories = self._vendors.inventories
+        for row, labels in enumerate(state.table.labels[start:end], start):
+            for table, rule, _ in inventories.get(labels["__name__"], ()):
+                if rule.matches(labels):
+                    self._learn(state, row, table, rule, labels)
 
     def _learn(self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels) -> None:
         if rule.to == "target":
@@ -207,11 +213,19 @@ class Compiler:
         Output series carry these texts, so a change means new series: compile anew. So does a text that comes
         `late`, after rows of the device that did not have it.
         """
-        device, new = self._same_device(table, node, labels) if node >= 0 else (-1, False)
-        if device < 0:
+        if node < 0:
             return -1
         assert table.device is not None
         entities, naming = self._entities, table.device
+        # Most rows say of their device what others have said before.
+        said = (table.vendor, node, *map(labels.get, naming.names))
+        known = self._said.get(said)
+        if known is not None:
+            return known
+        device, new = self._same_device(table, node, labels)
+        if device < 0:
+            return -1
+        self._said[said] = device
         info = entities.device_info[device]
         entities.device_stand_in.view[device] &= table.stand_in
         if table.precedence > info.precedence and not new:
