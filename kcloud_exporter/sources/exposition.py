@@ -56,7 +56,10 @@ def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0
     """
     index.begin(page, body.count(b"\n"))
     order = index.orders.get(page)
-    pieces = list(_pieces(body, index, openmetrics, order))
+    try:
+        pieces = list(_pieces(body, index, openmetrics, order))
+    finally:
+        index.end()
     slots = np.concatenate([p.slots for p in pieces]) if pieces else np.empty(0, np.int32)
     values = np.concatenate([p.values for p in pieces]) if pieces else np.empty(0)
     if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):

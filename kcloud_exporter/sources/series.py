@@ -10,7 +10,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,14 @@ class LineOrder:
         return int(at[0]) + 1 if len(at) else len(self.slots)
 
 
+class _Block(NamedTuple):
+    """The labels of a series but for its name, a number that stands for them, and a code where they are refused."""
+
+    labels: Labels
+    number: int
+    code: int
+
+
 class SeriesIndex:
     """Owns the slots of one endpoint. Not thread-safe: one parse at a time."""
 
@@ -85,6 +93,7 @@ class SeriesIndex:
         self.table, self.wanted, self.target_labels, self.limits = table, wanted, dict(target_labels), limits
         self._wanted_names: dict[bytes, bool] = {}
         self._canonical: dict[int, int] = {}
+        self._blocks: dict[bytes, _Block] = {}
         self._page_lines: dict[int, int] = {}
         self.forget()
 
@@ -102,6 +111,10 @@ class SeriesIndex:
         self._page_lines[page] = lines
         if len(self.keys) > 2 * sum(self._page_lines.values()) + _SPARE_KEYS:
             self.forget()
+
+    def end(self) -> None:
+        """After a page: what helped to understand its new series is of no more use."""
+        self._blocks.clear()
 
     def add_comment(self, line: bytes) -> int:
         """The slot of a valid comment or blank line."""
@@ -128,16 +141,13 @@ class SeriesIndex:
 
         Raises ValueError for a label name that stands twice.
         """
-        try:
-            pairs, is_utf8 = label_pairs(labels.decode()) if labels else [], True
-        except UnicodeDecodeError:
-            pairs, is_utf8 = label_pairs(labels.decode(errors="replace")), False
-        exposed, unset = self._exposed(pairs)
+        # Many metrics tell of one thing with the same labels: a page that is new is full of blocks that are not.
+        block = self._blocks.get(labels)
+        if block is None:
+            block = self._blocks[labels] = self._understood(labels)
         if not self.wants(name):
             return self.add_code(key, UNWANTED)
-        if self._is_over_limit(exposed, len(labels)):
-            return self.add_code(key, OVER_LIMIT)
-        return self.add_code(key, self._find(self._merged(name.decode(), exposed, unset)) if is_utf8 else NOT_UTF8)
+        return self.add_code(key, block.code or self._find(name.decode(), block))
 
     def add_labels(self, key: bytes, labels: Labels) -> int:
         """A series given as decoded labels (from JSON), `__name__` among them. Returns its slot."""
@@ -147,7 +157,17 @@ class SeriesIndex:
             return self.add_code(key, UNWANTED)
         if self._is_over_limit(exposed, len(key)):
             return self.add_code(key, OVER_LIMIT)
-        return self.add_code(key, self._find(self._merged(name, exposed, unset)))
+        return self.add_code(key, self._find(name, self._merged(exposed, unset)))
+
+    def _understood(self, labels: bytes) -> _Block:
+        try:
+            pairs, is_utf8 = label_pairs(labels.decode()) if labels else [], True
+        except UnicodeDecodeError:
+            pairs, is_utf8 = label_pairs(labels.decode(errors="replace")), False
+        exposed, unset = self._exposed(pairs)
+        if self._is_over_limit(exposed, len(labels)):
+            return _Block({}, 0, OVER_LIMIT)
+        return self._merged(exposed, unset) if is_utf8 else _Block({}, 0, NOT_UTF8)
 
     def add_code(self, key: bytes, code: int) -> int:
         """A series of which only the code is of interest. Returns its slot.
@@ -217,23 +237,23 @@ class SeriesIndex:
             for name, value in exposed.items()
         )
 
-    def _merged(self, name: str, exposed: Labels, unset: set[str]) -> Labels:
+    def _merged(self, exposed: Labels, unset: set[str]) -> _Block:
         """Target labels win; what they displace becomes `exported_<name>`, as with honor_labels: false."""
-        merged: Labels = {"__name__": sys.intern(name), **exposed, **self.target_labels}
-        if len(merged) == 1 + len(exposed) + len(self.target_labels):
-            return merged
-        taken = exposed.keys() | self.target_labels.keys() | unset
-        for label in sorted((label for label in self.target_labels if label in exposed), key=len):
-            renamed = f"exported_{label}"
-            while renamed in taken:
-                renamed = f"exported_{renamed}"
-            taken = taken | {renamed}
-            merged[sys.intern(renamed)] = exposed[label]
-        return merged
+        merged: Labels = {**exposed, **self.target_labels}
+        if len(merged) != len(exposed) + len(self.target_labels):
+            taken = exposed.keys() | self.target_labels.keys() | unset
+            for label in sorted((label for label in self.target_labels if label in exposed), key=len):
+                renamed = f"exported_{label}"
+                while renamed in taken:
+                    renamed = f"exported_{renamed}"
+                taken = taken | {renamed}
+                merged[sys.intern(renamed)] = exposed[label]
+        return _Block(merged, hash(frozenset(merged.items())), 0)
 
-    def _find(self, labels: Labels) -> int:
+    def _find(self, name: str, block: _Block) -> int:
         """The row of these labels whatever their order, appended to the table when it is new."""
-        at = hash(frozenset(labels.items()))
+        labels: Labels = {"__name__": sys.intern(name), **block.labels}
+        at = hash((name, block.number))
         while (row := self._canonical.get(at)) is not None:
             if self.table.labels[row] == labels:
                 return row
