@@ -64,6 +64,7 @@ class Stream(Model):
 STREAMS: Final = (
     ("/monitoring/events/power", "sse", "Server-sent events: power after each cycle, thresholds, heartbeats."),
     ("/monitoring/stream/power", "websocket", "The same as messages of a WebSocket."),
+    ("/monitoring/stream/metrics", "websocket", "Power, utilisation, temperature or memory of each accelerator."),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -28,6 +29,8 @@ _STREAM_BUFFER: Final = 64 * 1024
 """Bytes that the kernel keeps for the reader of a stream; of itself it would let them grow to megabytes."""
 _GONE_MILLISECONDS: Final = 60_000
 """How long bytes to a stream's reader may go unacknowledged."""
+STREAM_BEGAN: Final = web.RequestKey("stream_began", float)
+"""When a request became a stream (perf_counter): it is answered then, however long it stays open."""
 _HEAD_END: Final = b"\r\n\r\n"
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -172,6 +175,7 @@ def streaming(request: web.Request, lost: Callable[[bool], None]) -> None:
 
     `lost` is called at its end, with True when it was ended because its reader stalled.
     """
+    request[STREAM_BEGAN] = time.perf_counter()
     protocol = request.transport.get_protocol() if request.transport is not None else None
     if isinstance(protocol, Guard):
         protocol.streaming(lost)

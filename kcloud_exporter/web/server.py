@@ -99,7 +99,8 @@ async def _observed(request: web.Request, handler: Handler) -> web.StreamRespons
         return response
     finally:
         method = request.method if request.method in _METHODS else "other"
-        request.app[DEPS].observe(_route(request), method, status, time.perf_counter() - begun)
+        answered = request.get(protection.STREAM_BEGAN, time.perf_counter())
+        request.app[DEPS].observe(_route(request), method, status, answered - begun)
 
 
 @web.middleware

@@ -24,6 +24,7 @@ from kcloud_exporter.telemetry import Telemetry
 from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.protection import Limits
 from kcloud_exporter.web.server import build_app, start_site
+from kcloud_exporter.web.status import WebDeps
 from tests.web.program import Program
 
 EVENTS = "/api/v1/monitoring/events/power"
@@ -117,11 +118,17 @@ class Server:
 
 @asynccontextmanager
 async def streaming(
-    *, clients: int = CLIENTS, auth: WebAuth | None = None, limits: Limits | None = None
+    *,
+    clients: int = CLIENTS,
+    auth: WebAuth | None = None,
+    limits: Limits | None = None,
+    deps: WebDeps | None = None,
 ) -> AsyncIterator[Server]:
     store, telemetry = SnapshotStore(), Telemetry()
     hub = Hub(store, telemetry, lambda: 10.0, clients=clients)
-    site = await start_site(build_app(Program().deps(auth), routes(hub)), "127.0.0.1", 0, None, limits or Limits())
+    site = await start_site(
+        build_app(deps or Program().deps(auth), routes(hub)), "127.0.0.1", 0, None, limits or Limits()
+    )
     try:
         async with hub:
             yield Server(site.port, store, hub, telemetry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -285,6 +286,21 @@ class TestManners:
                 await closing
                 assert client.retry[-1] == 1000, "come back soon"
                 assert (await fetch(server.port, EVENTS))[0] == 503
+
+    async def test_a_stream_counts_as_answered_when_it_opens(self) -> None:
+        seen: list[tuple[str, int, float]] = []
+        deps = replace(Program().deps(), observe=lambda route, _, code, seconds: seen.append((route, code, seconds)))
+        async with streaming(deps=deps) as server:
+            server.store.publish(one_node(1, 1))
+            async with listening(server) as client:
+                await client.take(1)
+                await asyncio.sleep(1)
+                await server.hub.close()
+                with pytest.raises(EOFError):
+                    await client.take(1)
+        ((route, code, seconds),) = seen
+        assert (route, code) == (EVENTS, 200)
+        assert seconds < 1
 
     async def test_bytes_that_a_reader_sends_are_no_second_request(self) -> None:
         async with streaming() as server:
