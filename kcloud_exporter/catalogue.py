@@ -192,6 +192,23 @@ POD_ENERGY = Family(
     ("cluster", "node", "namespace", "pod", "component"),
     "pod",
 )
+VM_POWER = Family(
+    "kcloud_vm_power_watts",
+    "gauge",
+    "Power that belongs to one VM by component; a VM that is a Kubernetes node is left out, because its pods are "
+    "counted. Source: kepler_vm_cpu_watts, or the VM's CPU time (libvirt_domain_info_cpu_time_seconds_total) of the "
+    "node's, and the accelerators that were handed to it.",
+    ("cluster", "node", "project", "vm", "component"),
+    "pod",
+)
+VM_ENERGY = Family(
+    "kcloud_vm_energy_joules_total",
+    "counter",
+    "Energy that belongs to one VM by component: the integral of the ledger's watts.",
+    ("cluster", "node", "project", "vm", "component"),
+    "pod",
+)
+
 WORK_UNITS = Family(
     "kcloud_work_units_total",
     "counter",

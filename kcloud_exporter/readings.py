@@ -103,6 +103,19 @@ class DeviceInfo:
     pci_bus_id: str = ""
 
 
+VM: Final = "\0vm"
+"""Stands where a pod's namespace would, in the key of a VM. No namespace: the number that a VM has for one."""
+NO_NAMESPACE: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class VmInfo:
+    """What a VM is called on the page."""
+
+    project: str
+    name: str
+
+
 class Entities:
     """All entity tables of one cluster. Rows never move; a rebuild makes a new object."""
 
@@ -122,6 +135,8 @@ class Entities:
         self.pods: Interned[tuple[int, str, str]] = Interned()
         self.pod_node = Grow(np.int32)
         self.pod_namespace = Grow(np.int32)
+        self.vm_info: dict[int, VmInfo] = {}
+        self._vm_names: set[tuple[int, VmInfo]] = set()
         self.shares: Interned[tuple[int, int, str]] = Interned()
         self.share_partition = Grow(np.int32)
         self.share_pod = Grow(np.int32)
@@ -143,6 +158,32 @@ class Entities:
             self.pod_node.append(node)
             self.pod_namespace.append(self.namespaces.row(namespace)[0])
         return row
+
+    def vm(self, node: int, key: str, project: str, name: str) -> int:
+        """Row of a VM on a node, among the pods: both hold parts of the node in the same ways.
+
+        Labels are unique even if names are not.
+        """
+        row, new = self.pods.row((node, VM, key))
+        if new:
+            self.pod_node.append(node)
+            self.pod_namespace.append(NO_NAMESPACE)
+            info = VmInfo(project, name)
+            if (node, info) in self._vm_names:
+                info = VmInfo(project, f"{name} ({key})")
+            self._vm_names.add((node, info))
+            self.vm_info[row] = info
+        return row
+
+    def names_of(self, pod: int) -> tuple[str, str]:
+        """(namespace, pod) of a row; for a VM an empty namespace, which no pod has, and `project/name`."""
+        vm = self.vm_info.get(pod)
+        return ("", f"{vm.project}/{vm.name}") if vm else self.pods.keys[pod][1:]
+
+    def title(self, pod: int) -> str:
+        """A row for people: `pod namespace/pod`, or `VM project/name`."""
+        namespace, name = self.names_of(pod)
+        return f"pod {namespace}/{name}" if pod not in self.vm_info else f"VM {name}"
 
     def partition(self, device: int, name: str, size: int) -> int:
         """Row of a part of a device; the empty name is the whole device, of size 0."""

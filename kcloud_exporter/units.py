@@ -34,6 +34,7 @@ SCALES: Final[dict[str, float]] = {
     "A": 1.0,
     "state": 1.0,
     "seconds": 1.0,
+    "count": 1.0,
 }
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")

@@ -23,6 +23,7 @@ LEVELS: Final[Mapping[Family, Family]] = {
     catalogue.ACCELERATOR_POWER: catalogue.ACCELERATOR_ENERGY,
     catalogue.NODE_POWER: catalogue.NODE_ENERGY,
     catalogue.POD_POWER: catalogue.POD_ENERGY,
+    catalogue.VM_POWER: catalogue.VM_ENERGY,
     catalogue.NAMESPACE_POWER: catalogue.NAMESPACE_ENERGY,
     catalogue.CLUSTER_POWER: catalogue.CLUSTER_ENERGY,
 }
@@ -187,7 +188,7 @@ class EnergyBook:
         return totals.table(units)
 
     def forget_ended_pods(self, now: float, keep_seconds: float, most: int) -> None:
-        """Bound the memory of pods that have ended: none older than `keep_seconds`, the newest `most` of them.
+        """Bound the memory of pods and VMs that have ended: none older than `keep_seconds`, the newest `most` of them.
 
         Their energy stays in their namespace and their cluster, which count for themselves.
         """
@@ -198,7 +199,7 @@ class EnergyBook:
         self.work.forget()
 
 
-_OF_PODS: Final = (catalogue.POD_ENERGY, catalogue.WORK_UNITS)
+_OF_PODS: Final = (catalogue.POD_ENERGY, catalogue.VM_ENERGY, catalogue.WORK_UNITS)
 
 
 def _without_ended(totals: Totals, now: float, keep_seconds: float, most: int) -> Totals:

@@ -6,6 +6,7 @@ import numpy as np
 
 from kcloud_exporter.derive.attribution import Holdings
 from kcloud_exporter.derive.ledger import Inputs
+from kcloud_exporter.model import Floats
 from kcloud_exporter.readings import NEVER, Readings
 
 _NODE_QUANTITIES = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts")
@@ -51,14 +52,36 @@ def inputs_of(readings: Readings) -> Inputs:
         device_missing=device_missing,
         device_node=things.device_node.view,
         device_component=things.device_component.view.astype(np.int32),
-        pod_cpu=columns["pod_cpu_power_watts"].value,
-        pod_memory=columns["pod_memory_power_watts"].value,
+        pod_cpu=_either(columns["pod_cpu_power_watts"].value, vm_cpu(readings)),
+        pod_memory=_either(columns["pod_memory_power_watts"].value, columns["vm_memory_power_watts"].value),
         pod_gpu=columns["pod_gpu_power_watts"].value,
         pod_node=things.pod_node.view,
         pod_namespace=things.pod_namespace.view,
         namespaces=len(things.namespaces),
         holdings=holdings,
     )
+
+
+def _either(one: Floats, other: Floats) -> Floats:
+    """The first of two columns, and the second where the first has nothing: a row is a pod or a VM."""
+    return np.where(np.isnan(one), other, one)
+
+
+def vm_cpu(readings: Readings) -> Floats:
+    """Q watts of VMs: as a meter of processes tells, else the VM's part of the CPUs' time, of the node's CPU power.
+
+    That is what such a meter does too: time in which no process runs belongs to nobody.
+    """
+    cpu = readings.columns["node_cpu_power_watts"].value[readings.entities.pod_node.view]
+    return _either(readings.columns["vm_cpu_power_watts"].value, cpu * vm_time_ratio(readings))
+
+
+def vm_time_ratio(readings: Readings) -> Floats:
+    """Q ratios: CPU time of a VM over that of all CPUs of its node, at most 1; NaN where either is unknown."""
+    columns, node = readings.columns, readings.entities.pod_node.view
+    there = columns["node_cpu_cores"].value[node]
+    counted = columns["vm_cpu_cores"].value / np.where(there > 0, there, np.nan)
+    return np.minimum(_either(columns["vm_cpu_share_ratio"].value, counted), 1.0)
 
 
 def facility_watts(readings: Readings) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
     measured = cpu + memory + accelerators      other = max(0, wall − measured)      residual = wall − measured
 
-so that the sum of a node's components is max(wall, measured), and pods + unattributed = node per component.
+so that the sum of a node's components is max(wall, measured), and pods + VMs + unattributed = node per component.
+A VM is a row among the pods, without a namespace: both hold parts of their node in the same ways.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ class Inputs:
     pod_memory: Floats
     pod_gpu: Floats
     pod_node: Rows
-    pod_namespace: Rows
+    pod_namespace: Rows  # -1: a VM
     namespaces: int
     holdings: Holdings
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One cycle's books of one cluster. N nodes, Q pods, M namespaces, C components; watts, NaN = unknown."""
+    """One cycle's books of one cluster. N nodes, Q pods and VMs, M namespaces, C components; watts, NaN = unknown."""
 
     node_power: Floats  # N×C
     node_wall: Floats  # N
@@ -105,7 +106,7 @@ def balance(inputs: Inputs, *, idle: Policy = "unattributed", overhead: Policy =
         node_residual=residual,
         node_unattributed=rest,
         pod_power=pod_power,
-        namespace_power=sum_by(pod_power, inputs.pod_namespace, inputs.namespaces),
+        namespace_power=_namespaces(pod_power, inputs),
         cluster_power=sum_by(node_power, np.zeros(nodes, np.int32), 1)[0],
         share_ratio=ratio,
         node_measured=measured_mask,
@@ -160,6 +161,14 @@ def sum_by(power: Floats, groups: Rows, count: int) -> Floats:
     for component in range(power.shape[1]):
         out[:, component] = sum_known(power[:, component], groups, count)
     return out
+
+
+def _namespaces(pod_power: Floats, inputs: Inputs) -> Floats:
+    """M×C sums of the pods of each namespace; VMs have none."""
+    inside = inputs.pod_namespace >= 0
+    if not inside.all():
+        pod_power = pod_power[inside]
+    return sum_by(pod_power, inputs.pod_namespace[inside], inputs.namespaces)
 
 
 def _lacking(inputs: Inputs) -> Mask:

@@ -14,7 +14,7 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import COMPONENTS, Family
 from kcloud_exporter.derive.ledger import Ledger, sum_known
 from kcloud_exporter.model import Floats, Keys, Mask, Table
-from kcloud_exporter.readings import Entities, Readings
+from kcloud_exporter.readings import NO_NAMESPACE, Entities, Readings
 
 IDLE_BELOW = 0.01
 """A held accelerator that was busy for less than this part of the time does no work."""
@@ -86,11 +86,22 @@ class ClusterTables:
         dense = {
             catalogue.ACCELERATOR_POWER.name: device_power,
             catalogue.NODE_POWER.name: ledger.node_power,
-            catalogue.POD_POWER.name: ledger.pod_power,
+            **self._consumers(ledger),
             catalogue.NAMESPACE_POWER.name: ledger.namespace_power,
             catalogue.CLUSTER_POWER.name: ledger.cluster_power,
         }
         return {name: self._builders[name].build(values) for name, values in dense.items()}
+
+    def _consumers(self, ledger: Ledger) -> dict[str, Floats]:
+        """Pods and VMs apart: Q×C each, NaN in the rows of the other."""
+        power = ledger.pod_power
+        if self._entities is None or not self._entities.vm_info:
+            return {catalogue.POD_POWER.name: power, catalogue.VM_POWER.name: np.empty(0)}
+        vm = (self._entities.pod_namespace.view == NO_NAMESPACE)[:, np.newaxis]
+        return {
+            catalogue.POD_POWER.name: np.where(vm, np.nan, power),
+            catalogue.VM_POWER.name: np.where(vm, power, np.nan),
+        }
 
     def namespace_watts(self, ledger: Ledger) -> Table:
         """Watts per namespace over all components, with the labels cluster and namespace: what factors apply to."""
@@ -128,16 +139,20 @@ class ClusterTables:
             of, namespace, pod = things.pods.keys[at // width]
             return cluster, nodes[of], namespace, pod, COMPONENTS[at % width]
 
+        def vm_component(at: int) -> tuple[str, ...]:
+            vm = things.vm_info[at // width]
+            return cluster, nodes[things.pods.keys[at // width][0]], vm.project, vm.name, COMPONENTS[at % width]
+
         def namespace_component(at: int) -> tuple[str, ...]:
             return cluster, things.namespaces.keys[at // width], COMPONENTS[at % width]
 
         def tenant(at: int) -> tuple[str, ...]:
             held, pod = things.tenants.keys[at]
-            return *device(held), *things.pods.keys[pod][1:]
+            return *device(held), *things.names_of(pod)
 
         def holder(at: int) -> tuple[str, ...]:
             held, pod, container = things.holders.keys[at]
-            return *device(held), *things.pods.keys[pod][1:], container
+            return *device(held), *things.names_of(pod), container
 
         by_family: dict[Family, Callable[[int], tuple[str, ...]]] = {
             catalogue.ACCELERATOR_INFO: info,
@@ -156,6 +171,7 @@ class ClusterTables:
             catalogue.NODE_RESIDUAL: node,
             catalogue.NODE_UNATTRIBUTED: node_component,
             catalogue.POD_POWER: pod_component,
+            catalogue.VM_POWER: vm_component,
             catalogue.NAMESPACE_POWER: namespace_component,
             catalogue.CLUSTER_POWER: lambda at: (cluster, COMPONENTS[at]),
         }
@@ -197,7 +213,7 @@ class ClusterTables:
             catalogue.NODE_WALL_POWER.name: ledger.node_wall,
             catalogue.NODE_RESIDUAL.name: ledger.node_residual,
             catalogue.NODE_UNATTRIBUTED.name: ledger.node_unattributed,
-            catalogue.POD_POWER.name: ledger.pod_power,
+            **self._consumers(ledger),
             catalogue.NAMESPACE_POWER.name: ledger.namespace_power,
             catalogue.CLUSTER_POWER.name: ledger.cluster_power,
         }

@@ -65,8 +65,9 @@ class WorkBook:
         done = self._advance(self._row_of[present], work.value[present], work.time[present])
         view = self._table.series_view.view[present]
         self._since += np.bincount(view, done, len(self._since))
+        heard: Mask = now - self._seen <= longest  # before this cycle: who was silent too long has lost its turn
         self._seen[view] = now
-        return Table(self._keys, self._told())
+        return Table(self._keys, self._told(heard))
 
     def _follow(self) -> None:
         """Take in the series, views, things and jobs that are new in the table."""
@@ -96,25 +97,27 @@ class WorkBook:
         self._moved[rows[moved]], self._noted[rows] = self._now, self._now
         return np.where(fresh & moved, step, 0.0)
 
-    def _told(self) -> Floats:
+    def _told(self, heard: Mask) -> Floats:
         """Units per job by the teller that is believed: one keeps being so until it has been silent too long.
 
-        A successor brings what it has counted since the last word of the one before, so nothing counts twice.
+        A successor brings what it has counted since the last word of the one before, so nothing counts twice; of
+        several the one that has counted most has watched longest. `heard` says which views were not silent too long.
         """
         table, things = self._table, len(self._table.things)
         thing, alive = table.view_thing.view, self._now - self._seen <= self._longest
         speaking = np.flatnonzero(self._seen == self._now)[::-1]
-        first = np.full(things, -1, np.int32)
-        first[thing[speaking]] = speaking
+        speaking = speaking[np.argsort(self._since[speaking], kind="stable")]
+        successor = np.full(things, -1, np.int32)
+        successor[thing[speaking]] = speaking
         known = self._teller >= 0
-        stays: Mask = known & alive[self._teller] if len(alive) else known
-        self._teller = np.where(stays, self._teller, first).astype(np.int32)
+        stays: Mask = known & heard[self._teller] if len(heard) else known
+        self._teller = np.where(stays, self._teller, successor).astype(np.int32)
         speaks = np.flatnonzero(self._teller >= 0)
         speaks = speaks[self._seen[self._teller[speaks]] == self._now]
         units = self._since[self._teller[speaks]] * table.thing_scale.view[speaks]
-        heard = np.zeros(things, bool)
-        heard[speaks] = True
-        self._since[heard[thing]] = 0.0
+        spoken = np.zeros(things, bool)
+        spoken[speaks] = True
+        self._since[spoken[thing]] = 0.0
         jobs = len(table.jobs)
         total = np.bincount(table.thing_job.view[speaks], units, jobs)
         shown = np.bincount(table.thing_job.view[thing[alive]], minlength=jobs) > 0

@@ -79,11 +79,25 @@ class ClusterFamilies:
         return partial(self._trees.unattributed, self._node(labels[1]), COMPONENTS.index(labels[2]))
 
     def _pod(self, node: str, namespace: str, name: str) -> int:
+        if not namespace:  # a VM holds the device
+            return self._vm(node, *name.split("/", 1))
         return self._things.pods.rows[(self._node(node), namespace, name)]
 
     def pod(self, _: Family, labels: Labels) -> Part:
         """kcloud_pod_power_watts."""
         return partial(self._trees.pod, self._pod(*labels[1:4]), COMPONENTS.index(labels[4]))
+
+    def _vm(self, node: str, project: str, name: str) -> int:
+        of = self._node(node)
+        for row, vm in self._things.vm_info.items():
+            if (vm.project, vm.name) == (project, name) and self._things.pods.keys[row][0] == of:
+                return row
+        raise LookupError(name)
+
+    def vm(self, _: Family, labels: Labels) -> Part:
+        """kcloud_vm_power_watts."""
+        node, project, name, component = labels[1:]
+        return partial(self._trees.pod, self._vm(node, project, name), COMPONENTS.index(component))
 
     def namespace(self, _: Family, labels: Labels) -> Part:
         """kcloud_namespace_power_watts."""
@@ -120,6 +134,7 @@ EXPLAINED: Final[Mapping[str, Callable[[ClusterFamilies, Family, Labels], Part]]
     catalogue.NODE_POWER.name: ClusterFamilies.node,
     catalogue.NODE_UNATTRIBUTED.name: ClusterFamilies.unattributed,
     catalogue.POD_POWER.name: ClusterFamilies.pod,
+    catalogue.VM_POWER.name: ClusterFamilies.vm,
     catalogue.NAMESPACE_POWER.name: ClusterFamilies.namespace,
     catalogue.CLUSTER_POWER.name: ClusterFamilies.cluster,
     catalogue.HARDWARE_POWER.name: ClusterFamilies.sensor,

@@ -10,7 +10,7 @@ import numpy as np
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import COMPONENTS, Family
 from kcloud_exporter.derive.attribution import OTHER
-from kcloud_exporter.derive.inputs import inputs_of
+from kcloud_exporter.derive.inputs import inputs_of, vm_time_ratio
 from kcloud_exporter.derive.ledger import CPU, GPU, MEMORY, Policy, balance
 from kcloud_exporter.explain.samples import Groups, SampleTrees
 from kcloud_exporter.explain.selector import series_text
@@ -22,6 +22,7 @@ from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.readings import Readings
 
 _POD_QUANTITY = {CPU: "pod_cpu_power_watts", MEMORY: "pod_memory_power_watts", GPU: "pod_gpu_power_watts"}
+_VM_QUANTITY = {CPU: "vm_cpu_power_watts", MEMORY: "vm_memory_power_watts"}
 _NODE_QUANTITY = {CPU: "node_cpu_power_watts", MEMORY: "node_memory_power_watts"}
 
 
@@ -39,6 +40,7 @@ class LedgerTrees:
         overhead: Policy,
     ) -> None:
         self.cluster, self.things = cluster, readings.entities
+        self._readings = readings
         self.samples = SampleTrees(columns, tables, readings)
         self.inputs = inputs_of(readings)
         self.shown = balance(self.inputs, idle=idle, overhead=overhead)
@@ -98,11 +100,31 @@ class LedgerTrees:
         """Q watts that meters of processes tell of each pod."""
         return {CPU: self.inputs.pod_cpu, MEMORY: self.inputs.pod_memory}.get(component, self.inputs.pod_gpu)
 
-    def _claim(self, pod: int, component: int, depth: int) -> Node:
-        """What a meter of processes (Kepler) says that a pod draws of a component."""
-        _, namespace, name = self.things.pods.keys[pod]
-        what = f"{COMPONENTS[component]} of pod {namespace}/{name} as metered"
-        return self.samples.reading(_POD_QUANTITY[component], pod, what, depth)
+    def _claim(self, pod: int, component: int, depth: int, what: str = "") -> Node:
+        """What a meter of processes (Kepler) says that a pod or a VM draws of a component, or its time that a VM."""
+        what = what or f"{COMPONENTS[component]} of {self.things.title(pod)} as metered"
+        if pod not in self.things.vm_info:
+            return self.samples.reading(_POD_QUANTITY[component], pod, what, depth)
+        quantity = _VM_QUANTITY[component]
+        if not np.isnan(self._readings.columns[quantity].value[pod]):
+            return self.samples.reading(quantity, pod, what, depth)
+        node, value = int(self.inputs.pod_node[pod]), float(self.inputs.pod_cpu[pod])
+        parts: list[Part] = [partial(self.node, node, CPU), partial(self._time, pod, node)]
+        return branch(what, value, "W", "product", parts, depth, "by the time of its CPUs")
+
+    def _time(self, pod: int, node: int, depth: int) -> Node:
+        """The part that a VM has of the time of all CPUs of its node."""
+        what, ratio = "its part of the CPUs' time", float(vm_time_ratio(self._readings)[pod])
+        whole = leaf("at most", 1.0)
+        told: Part = partial(self.samples.reading, "vm_cpu_share_ratio", pod, "as told")
+        value = float(self._readings.columns["vm_cpu_share_ratio"].value[pod])
+        if np.isnan(value):
+            busy: Part = partial(self.samples.reading, "vm_cpu_cores", pod, "CPUs that it keeps busy")
+            there: Part = partial(self.samples.reading, "node_cpu_cores", node, "CPUs of the node")
+            columns = self._readings.columns
+            value = float(columns["vm_cpu_cores"].value[pod] / columns["node_cpu_cores"].value[node])
+            told = partial(branch, "busy of all", value, "", "quotient", [busy, there])
+        return branch(what, ratio, "", "min", [told, whole], depth)
 
     def _own_part(self, pod: int, component: int, what: str, depth: int) -> Node:
         """What a pod holds of a component by itself, before any policy."""
@@ -116,7 +138,7 @@ class LedgerTrees:
                 return branch(what, value, "W", "sum", parts, depth)
         node, claims = int(self.inputs.pod_node[pod]), self._claims(component)
         if value == float(claims[pod]):
-            return self.samples.reading(_POD_QUANTITY[component], pod, what, depth)
+            return self._claim(pod, component, depth, what)
         claimants = self._claimants(node, component)
         claimed: list[Part] = [partial(self._claim, other, component) for other in claimants]
         together: Part = partial(
@@ -143,14 +165,17 @@ class LedgerTrees:
     def idle(self, device: int, pod: int, value: float, idle_shares: Sequence[int], depth: int) -> Node:
         """Power of the parts of a device that a pod holds and does not use."""
         info, node = self.things.device_info[device], self.things.nodes.keys[self.things.devices.keys[device][0]]
-        what = self._series(catalogue.ACCELERATOR_IDLE_POWER, node, info.uuid, *self.things.pods.keys[pod][1:])
+        what = self._series(catalogue.ACCELERATOR_IDLE_POWER, node, info.uuid, *self.things.names_of(pod))
         parts: list[Part] = [partial(self._held, share) for share in idle_shares]
         return branch(what, value, "W", "sum", parts, depth)
 
     def pod(self, pod: int, component: int, depth: int) -> Node:
-        """One component of one pod."""
-        node, namespace, name = self.things.pods.keys[pod]
-        what = self._series(catalogue.POD_POWER, self.things.nodes.keys[node], namespace, name, COMPONENTS[component])
+        """One component of one pod or VM."""
+        node, vm = self.things.nodes.keys[self.things.pods.keys[pod][0]], self.things.vm_info.get(pod)
+        if vm is None:
+            what = self._series(catalogue.POD_POWER, node, *self.things.pods.keys[pod][1:], COMPONENTS[component])
+        else:
+            what = self._series(catalogue.VM_POWER, node, vm.project, vm.name, COMPONENTS[component])
         value, own = float(self.shown.pod_power[pod, component]), float(self._own.pod_power[pod, component])
         if value == own:
             return self._own_part(pod, component, what, depth)
@@ -184,13 +209,13 @@ class LedgerTrees:
         return branch(what, value, "W", "product", [rest, part], depth, f"ledger.{policy}: proportional")
 
     def _weight(self, pod: int, component: int, depth: int) -> Node:
-        _, namespace, name = self.things.pods.keys[pod]
-        what = f"held by {namespace}/{name}"
+        name = self.things.title(pod).removeprefix("pod ")
+        what = f"held by {name}"
         if component != OTHER:
             return self._own_part(pod, component, what, depth)
         own = self._own.pod_power[pod]
         known = [c for c in range(len(COMPONENTS)) if not np.isnan(own[c])]
-        parts: list[Part] = [partial(self._own_part, pod, c, f"{COMPONENTS[c]} of {namespace}/{name}") for c in known]
+        parts: list[Part] = [partial(self._own_part, pod, c, f"{COMPONENTS[c]} of {name}") for c in known]
         return gathered(what, float(np.nansum(own)), "W", "sum", parts, depth)
 
     def unattributed(self, node: int, component: int, depth: int) -> Node:
@@ -211,8 +236,7 @@ class LedgerTrees:
         return branch(what, value, "W", "remainder", parts, depth)
 
     def _name(self, pod: int, component: int) -> str:
-        _, namespace, name = self.things.pods.keys[pod]
-        return f"{COMPONENTS[component]} of pod {namespace}/{name}"
+        return f"{COMPONENTS[component]} of {self.things.title(pod)}"
 
     def namespace(self, namespace: int, component: int, depth: int) -> Node:
         """One component of all pods of a namespace."""

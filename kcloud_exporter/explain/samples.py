@@ -17,7 +17,7 @@ from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.mapping import SeriesRule
 
 _RowOf: TypeAlias = tuple[TableState, Binding, int]
-_COUNTED: Final = {"W": "J"}
+_COUNTED: Final = {"W": "J", "CPUs": "s"}
 
 
 class Groups:
@@ -192,4 +192,4 @@ def unit_of(quantity: str) -> str:
     return _UNITS.get(quantity.rsplit("_", 1)[-1], "")
 
 
-_UNITS: Final = {"watts": "W", "ratio": "", "celsius": "°C", "bytes": "B", "hertz": "Hz"}
+_UNITS: Final = {"watts": "W", "ratio": "", "celsius": "°C", "bytes": "B", "hertz": "Hz", "cores": "CPUs"}

@@ -171,5 +171,5 @@ class ShareTrees:
 
     def _holder(self, share: int) -> str:
         _, pod, container = self._things.shares.keys[share]
-        _, namespace, name = self._things.pods.keys[pod]
-        return f"{namespace}/{name}" + (f"/{container}" if container else "")
+        name = self._things.title(pod).removeprefix("pod ")
+        return name + (f"/{container}" if container else "")

@@ -15,6 +15,7 @@ from kcloud_exporter.normalise.identity import (
     NodeNames,
     device_key,
     first,
+    host_of,
     joined,
     owner_of,
     partition_of,
@@ -23,6 +24,7 @@ from kcloud_exporter.normalise.identity import (
 )
 from kcloud_exporter.normalise.samples import NO_SAMPLE, LastSample, series_number
 from kcloud_exporter.normalise.state import TableState
+from kcloud_exporter.normalise.vms import VmNames
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
 from kcloud_exporter.vendors.quantities import QUANTITIES
@@ -41,7 +43,7 @@ class Compiler:
         entities: Entities,
         columns: dict[str, Column],
     ) -> None:
-        self.names, self.outdated = names, False
+        self.names, self.vms, self.outdated = names, VmNames(names), False
         self.own_pods: dict[tuple[str, str], tuple[str, str]] = {}
         self.remembered: dict[int, LastSample] = {}
         self._vendors, self._meters, self._entities, self._columns = vendors, meters, entities, columns
@@ -60,6 +62,8 @@ class Compiler:
         """Keep what an earlier compiler has learned of names and of exporters' own pods."""
         self.names = earlier.names
         self.names.forget_answers()
+        self.vms = earlier.vms
+        self.vms.forget_answers()
         self.own_pods = earlier.own_pods
         self._targets, self.remembered = earlier._targets, earlier.remembered
 
@@ -102,14 +106,22 @@ class Compiler:
             node = labels.get("exported_node") or labels.get("node", "")
             if node:
                 self.outdated |= self.names.learn(node, labels.get("internal_ip", ""))
+                system, provider = labels.get("system_uuid", ""), labels.get("provider_id", "")
+                self.outdated |= self.vms.learn_node(node, system, provider)
                 state.inventory_rows.append(row)
-                state.inventory_node.append(self._entities.nodes.row(node)[0])
+                state.inventory_node.append(self._entities.nodes.row(self.names.server_of(node))[0])
         elif rule.to == "pod_info":
             node = labels.get("exported_node") or labels.get("node", "")
             address = labels.get("pod_ip", "")
             if node and address and address != labels.get("host_ip"):
                 name = labels.get("exported_pod") or labels.get("pod", "")
                 self.outdated |= self.names.learn_pod(node, address, name)
+        elif rule.to == "vm_info":
+            assert table.vm is not None
+            host, _ = self.names.resolve(first(labels, table.node))
+            self.outdated |= self.vms.learn(host, table.vm, labels)
+        elif rule.to == "project_info":
+            self.outdated |= self.vms.learn_project(labels.get("id", ""), labels.get("name", ""))
         elif rule.to == "device_info":
             self._device(table, self._node(state, row, table, labels), labels, late=True)
 
@@ -158,11 +170,15 @@ class Compiler:
         if entity == "facility":
             assert rule.sensor is not None
             return self._entities.facilities.row(rule.sensor.name)[0], None
+        if entity in ("node", "sensor") and self.names.is_guest(first(labels, table.node)):
+            return -1, None  # a VM has no meters of its own
         node = self._node(state, row, table, labels)
         if node < 0:
             return -1, None
         if entity == "node":
             return node, None
+        if entity == "vm":
+            return self._vm(state, row, table, node, labels), None
         if entity == "sensor":
             return self._sensor(node, rule, labels), None
         if entity == "pod":
@@ -187,7 +203,9 @@ class Compiler:
             texts = (joined(labels, name) if "/" in name else labels.get(name, "") for name in table.node)
             known = next(filter(None, (self.names.known(text) for text in texts if text)), None)
             return -1 if known is None else self._entities.nodes.row(known)[0]
-        name, resolved = self.names.resolve(first(labels, table.node))
+        raw = first(labels, table.node)
+        inside = self._inside(table, raw, labels)
+        name, resolved = (inside[0], True) if inside else self.names.resolve(raw)
         node, new = self._entities.nodes.row(name)
         if new and not resolved:
             state.unresolved_rows.append(row)
@@ -206,6 +224,23 @@ class Compiler:
             state.unidentified_rows.append(row)
             return -1
         return self._entities.pod(node, namespace, pod)
+
+    def _vm(self, state: TableState, row: int, table: VendorTable, node: int, labels: Labels) -> int:
+        """The row of a VM, -1 where none is named, and for one that is a Kubernetes node: its pods are counted."""
+        assert table.vm is not None
+        host = self._entities.nodes.keys[node]
+        key = self.vms.key(host, first(labels, table.vm.id), first(labels, table.vm.domain))
+        if not key:
+            state.unidentified_rows.append(row)
+        if not key or self.vms.node_of(key):
+            return -1
+        return self._entities.vm(node, key, *self.vms.describe(key))
+
+    def _inside(self, table: VendorTable, raw: str, labels: Labels) -> tuple[str, str] | None:
+        """(hypervisor, VM) of a device that an exporter inside a VM shows, and that was handed to it."""
+        if table.device is None or self.names.known(raw) is not None:
+            return None
+        return self.vms.inside(raw, host_of(labels.get("instance", "")))
 
     def _device(self, table: VendorTable, node: int, labels: Labels, *, late: bool = False) -> int:
         """The row of the device that a series speaks of, -1 for none; takes in what the labels tell of it.
@@ -300,25 +335,39 @@ class Compiler:
         device: int,
     ) -> tuple[int, int]:
         """(partition row, share row or -1) of a device row; remembers both when the rule tells owners."""
-        if not rule.owner and QUANTITIES[rule.to].entity not in ("partition", "share"):
+        if not (rule.owner or rule.vm_owner) and QUANTITIES[rule.to].entity not in ("partition", "share"):
             return -1, -1
         name, size = partition_of(labels, table.partition) if table.partition else ("", 0)
         partition = self._entities.partition(device, name, size)
         target = labels.get("job", ""), labels.get("instance", "")
-        owner = owner_of(labels, table, self.own_pods.get(target))
+        owner = None if rule.vm_owner else owner_of(labels, table, self.own_pods.get(target))
         share = -1
         if owner is not None:
             namespace, pod, container = owner
             share = self._entities.share(partition, self._entities.pod(node, namespace, pod), container)
             self._taken_for_owners.setdefault(target, set()).add((namespace, pod))
+        else:
+            vm = self._holding_vm(state, row, table, rule, labels, node)
+            share = self._entities.share(partition, vm, "") if vm >= 0 else -1
             self.outdated |= self._entities.renamed
             self._entities.renamed = False
-        if rule.owner:
+        if rule.owner or rule.vm_owner:
             state.holder_rows.append(row)
             state.holder_device.append(device)
             state.holder_partition.append(partition)
             state.holder_share.append(share)
         return partition, share
+
+    def _holding_vm(
+        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, labels: Labels, node: int
+    ) -> int:
+        """The row of the VM that holds what a row without a pod speaks of; -1 for none."""
+        if rule.vm_owner:
+            return self._vm(state, row, table, node, labels)
+        inside = self._inside(table, first(labels, table.node), labels)
+        if inside is None or self.vms.node_of(inside[1]):
+            return -1
+        return self._entities.vm(node, inside[1], *self.vms.describe(inside[1]))
 
 
 def _siblings(rule: SeriesRule, name: str, labels: Labels) -> list[tuple[str, ...]]:

@@ -55,7 +55,8 @@ class ClusterEngine:
     def _begin(self) -> None:
         self.entities = Entities()
         self.columns = {
-            name: Column(strict_sum=quantity.entity in ("node", "facility")) for name, quantity in QUANTITIES.items()
+            name: Column(strict_sum=quantity.entity in ("node", "vm", "facility"))
+            for name, quantity in QUANTITIES.items()
         }
         self._tables: dict[int, TableState] = {}
         self._retired: list[TableState] = []
@@ -246,6 +247,7 @@ class ClusterEngine:
             "share": len(entities.shares),
             "node": len(entities.nodes),
             "pod": len(entities.pods),
+            "vm": len(entities.pods),
             "sensor": len(entities.sensors),
             "facility": len(entities.facilities),
         }
@@ -253,7 +255,7 @@ class ClusterEngine:
         for name in sorted(self.columns, key=lambda name: bool(self.columns[name].needs)):  # what is needed first
             column, entity = self.columns[name], QUANTITIES[name].entity
             fresh: Mask | None = None
-            if entity in ("pod", "share", "partition"):
+            if entity in ("pod", "vm", "share", "partition"):
                 fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
             elif column.needs:
                 fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else np.nan)

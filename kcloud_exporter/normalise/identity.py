@@ -58,6 +58,7 @@ class NodeNames:
         self._pattern = re.compile(pattern) if pattern else None
         self._inventory: dict[str, str] = {}
         self._pods: dict[str, str] = {}
+        self._guests: dict[str, str] = {}
         self._answers: dict[str, tuple[str, bool]] = {}
         self._asked_by_host: dict[str, list[str]] = {}
 
@@ -70,6 +71,21 @@ class NodeNames:
         """Exporters are often known by their own pod's address or name: both stand for the pod's node."""
         changed = [self._remember(self._pods, raw, node) for raw in (address, pod) if raw]
         return any(changed)
+
+    def learn_guest(self, node: str, host: str) -> bool:
+        """A node of the inventory is a VM: what is read of it belongs to the server on which it runs."""
+        if node == host or self._guests.get(node) == host:
+            return False
+        self._guests[node] = host
+        return any(self._look_up(text) != answer for text, answer in self._answers.items())
+
+    def is_guest(self, raw: str) -> bool:
+        """Whether a name or an address means a VM that is a node, and not the server under it."""
+        return bool(self._guests) and self._named(raw)[0] in self._guests
+
+    def server_of(self, node: str) -> str:
+        """The server that a node of the inventory is, or on which it runs as a VM."""
+        return self.resolve(node)[0]
 
     def _remember(self, table: dict[str, str], raw: str, node: str) -> bool:
         if table.get(raw) == node:
@@ -101,13 +117,17 @@ class NodeNames:
         for text in (raw,) if "/" in raw else (raw, host_of(raw)):
             for table in (self._aliases, self._inventory, self._pods):
                 if text in table:
-                    return table[text]
+                    return self._guests.get(table[text], table[text])
         match = self._pattern.search(raw) if self._pattern else None
         if match and (not self._inventory or match["node"] in self._inventory):
             return match["node"]
         return None
 
     def _look_up(self, raw: str) -> tuple[str, bool]:
+        name, resolved = self._named(raw)
+        return self._guests.get(name, name), resolved
+
+    def _named(self, raw: str) -> tuple[str, bool]:
         host = host_of(raw)
         for table in (self._aliases, self._inventory, self._pods):
             for text in (raw, host):

@@ -105,6 +105,22 @@ class Owner(_Strict):
         return self
 
 
+class VmLabels(_Strict):
+    """Which labels name a VM; each is a list of candidates, first non-empty wins.
+
+    `id` is its UUID, `domain` what libvirt calls it. `hosted: false` says that the rows do not come from the VM's
+    hypervisor, so that their node is only where a third party believes it to be.
+    """
+
+    id: list[str] = []
+    domain: list[str] = []
+    name: list[str] = []
+    project: list[str] = []
+    project_id: list[str] = []
+    address: list[str] = []
+    hosted: bool = True
+
+
 class Sensor(_Strict):
     """The label `sensor` or `clock` of the output: a constant `name`, or taken from labels of the row."""
 
@@ -118,6 +134,8 @@ class SeriesRule(_Strict):
 
     `every` names values of a part's label without which a node's sum is no sum: {mode: [dynamic, idle]}.
     `needs` names a reading of the same device without which this one is not believed; bad health always is.
+    Rows of an `owner` name the pod that holds the device, those of a `vm_owner` the VM.
+    With `asked: false` no Prometheus is asked for it, because a fleet has it in hundreds of thousands of series.
     """
 
     to: str
@@ -139,8 +157,10 @@ class SeriesRule(_Strict):
     sensor: Sensor | None = None
     meter: str = ""
     owner: bool = False
+    vm_owner: bool = False
     every: dict[str, list[str]] = {}
     needs: Literal["", "accelerator_power_watts", "accelerator_memory_total_bytes"] = ""
+    asked: bool = True
 
     @field_validator("sentinels", mode="before")
     @classmethod
@@ -249,6 +269,7 @@ class VendorTable(_Strict):
     owners: list[Owner] = []
     own_pod: str = ""
     pod: Owner | None = None
+    vm: VmLabels | None = None
     series: list[SeriesRule] = []
 
     @model_validator(mode="after")
@@ -262,6 +283,8 @@ class VendorTable(_Strict):
                 raise ValueError(f"series.{at}: {rule.to} needs partition: in this table")
             if entity == "pod" and not self.pod:
                 raise ValueError(f"series.{at}: {rule.to} needs pod: in this table")
+            if (entity == "vm" or rule.to == "vm_info" or rule.vm_owner) and not self.vm:
+                raise ValueError(f"series.{at}: {rule.to} needs vm: in this table")
             if entity and entity != "facility" and not self.node:
                 raise ValueError(f"series.{at}: {rule.to} needs node: in this table")
         return self
@@ -307,11 +330,15 @@ class VendorIndex:
         return self._rules.get(name, [])
 
     def names(self, vendor: str | None = None) -> list[str]:
-        """Every series name that is understood, sorted: what is asked of a Prometheus."""
+        """Every series name that is understood, of all tables or of one, sorted."""
         if vendor is None or vendor not in self.tables:
             return sorted(self._rules)
         table = self.tables[vendor]
         return sorted({name for rule in table.series for name in table.names(rule)})
+
+    def asked(self) -> list[str]:
+        """The names that a Prometheus is asked for, sorted."""
+        return sorted(n for n, found in self._rules.items() if any(ranked.rule.asked for ranked in found))
 
     def counters(self) -> frozenset[str]:
         """The names whose rows are counters: their samples need their own timestamps."""

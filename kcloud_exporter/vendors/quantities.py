@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Entity = Literal["device", "device_sensor", "partition", "share", "node", "pod", "sensor", "facility"]
+Entity = Literal["device", "device_sensor", "partition", "share", "node", "pod", "vm", "sensor", "facility"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ _ALL: Final = (
     Quantity("pod_cpu_power_watts", "pod", 0.0, 10_000.0),
     Quantity("pod_memory_power_watts", "pod", 0.0, 5_000.0),
     Quantity("pod_gpu_power_watts", "pod", 0.0, 50_000.0),
+    Quantity("vm_cpu_power_watts", "vm", 0.0, 10_000.0),
+    Quantity("vm_memory_power_watts", "vm", 0.0, 5_000.0),
+    Quantity("vm_cpu_cores", "vm", 0.0, 4_096.0),
+    Quantity("vm_cpu_share_ratio", "vm", 0.0, 1.05),
+    Quantity("node_cpu_cores", "node", 0.0, 4_096.0),
     Quantity("hardware_temperature_celsius", "sensor", -60.0, 300.0),
     Quantity("hardware_fan_speed_rpm", "sensor", 0.0, 200_000.0),
     Quantity("hardware_voltage_volts", "sensor", -1_000.0, 1_000.0),
@@ -54,10 +59,10 @@ QUANTITIES: Final[dict[str, Quantity]] = {quantity.name: quantity for quantity i
 
 INVENTORIES: Final = (
     *("target", "target_node", "node_info", "pod_info", "device_info"),
-    *("node_role", "node_ready", "container_info"),
+    *("node_role", "node_ready", "container_info", "vm_info", "project_info"),
 )
 """What else a series may tell: a target's own pod, a target's node, a node's name and address, a pod's node, and what
-a device is called where the series of its numbers do not say it."""
+a device is called where the series of its numbers do not say it, what a VM or a project is called."""
 
 METERS: Final = ("pdu", "redfish", "dcmi", "psu_input", "sensor", "platform", "psys")
 """Kinds of whole-server meter, in their default order of preference (ledger.meters changes it)."""

@@ -58,7 +58,7 @@ def clusters(draw: st.DrawFn) -> Inputs:
         pod_memory=column(pods, maybe_watts),
         pod_gpu=column(pods, maybe_watts),
         pod_node=ints(pod_node),
-        pod_namespace=ints([draw(st.integers(0, 2)) for _ in range(pods)]),
+        pod_namespace=ints([draw(st.integers(-1, 2)) for _ in range(pods)]),  # -1: a VM
         namespaces=3,
         holdings=Holdings(
             partition_device=ints([p[0] for p in partitions]),
@@ -91,7 +91,9 @@ def check(inputs: Inputs, ledger: Ledger) -> None:
     total = np.nansum(ledger.node_power, axis=1)
     assert close(total, np.fmax(np.nan_to_num(inputs.wall), measured))
     assert close(np.nansum(ledger.cluster_power), total.sum())
-    assert close(np.nansum(ledger.namespace_power), np.nansum(ledger.pod_power))
+    vm = inputs.pod_namespace < 0
+    assert close(np.nansum(ledger.namespace_power), np.nansum(ledger.pod_power[~vm]))
+    assert close(np.nansum(ledger.pod_power[vm]) + np.nansum(ledger.namespace_power), np.nansum(ledger.pod_power))
     accelerators = ledger.node_power[:, ACCELERATORS]
     assert close(np.nansum(accelerators), np.nansum(inputs.device_power))
 

@@ -197,6 +197,13 @@ class TestSeveralTellers:
         assert counting.tokens == 100
         assert counting.cycle((one, line(300)), (two, line(300))).tokens == 300
 
+    def test_one_that_comes_back_does_not_silence_the_one_that_watched(self, counting: Counting) -> None:
+        one, two = Prometheus("one"), Prometheus("two")
+        counting.cycle((one, line(0)), (two, line(0)))
+        for value in (100, 200, 300):
+            counting.cycle((two, line(value)))
+        assert counting.cycle((one, line(400)), (two, line(400))).tokens == 400
+
 
 class TestRestarts:
     def test_what_was_done_while_we_were_away_counts_once(self, counting: Counting, source: Prometheus) -> None:
