@@ -121,7 +121,7 @@ def agree(left: dict[Any, float], right: dict[Any, float], tolerance: float = 1e
 
 def conserved(page: Page) -> None:
     node = page["kcloud_node_power_watts"]
-    pods = summed(page["kcloud_pod_power_watts"], 0, 1, 4)
+    pods = summed({**page["kcloud_pod_power_watts"], **page["kcloud_vm_power_watts"]}, 0, 1, 4)
     rest = page["kcloud_node_unattributed_power_watts"]
     assert node.keys() == rest.keys()
     agree({key: pods.get(key, 0.0) + rest[key] for key in node}, node)
@@ -154,6 +154,9 @@ def flatten(expected: dict[str, Any]) -> dict[str, dict[Any, float]]:
         for pod in cluster["pods"]:
             for component, watts in pod["power_watts"].items():
                 flat["pod"][name, pod["node"], pod["namespace"], pod["pod"], component] = watts
+        for vm in cluster["vms"]:
+            for component, watts in vm["power_watts"].items():
+                flat["vm"][name, vm["node"], vm["project"], vm["vm"], component] = watts
         for namespace, its in cluster["namespaces"].items():
             for component, watts in its.items():
                 flat["namespace"][name, namespace, component] = watts
@@ -173,6 +176,7 @@ def test_the_page_is_the_truth_at_every_level(seed: int, size: Literal["demo", "
     agree(page["kcloud_node_power_watts"], expected["node"], 1e-6)
     agree(page["kcloud_node_unattributed_power_watts"], expected["unattributed"], 1e-6)
     agree(page["kcloud_pod_power_watts"], expected["pod"], 1e-6)
+    agree(page["kcloud_vm_power_watts"], expected["vm"], 1e-6)
     agree(page["kcloud_namespace_power_watts"], expected["namespace"], 1e-6)
     agree(summed(page["kcloud_accelerator_power_watts"], 0, 1, 2), expected["device"], 1e-6)
     assert set(page["kcloud_cluster_completeness_ratio"].values()) == {1.0}
@@ -189,7 +193,7 @@ def test_policies_conserve_the_fleet(size: Literal["demo", "mixed"], idle: Polic
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 10_000), gone=st.sets(st.integers(0, 36), max_size=20), cycles=st.integers(1, 6))
+@given(seed=st.integers(0, 10_000), gone=st.sets(st.integers(0, 54), max_size=30), cycles=st.integers(1, 6))
 def test_watts_are_conserved_whatever_goes_missing(seed: int, gone: set[int], cycles: int) -> None:
     world = build_world(FleetSpec(seed=seed), start=BEGIN)
     numbered = {place: at for at, place in enumerate(places(world))}

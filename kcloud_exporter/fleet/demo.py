@@ -22,6 +22,7 @@ from kcloud_exporter.fleet.hardware import (
     pod,
     short_id,
     site,
+    vm,
 )
 from kcloud_exporter.fleet.mixed import build_mixed
 from kcloud_exporter.fleet.signals import PERIOD_STEPS, Clock
@@ -176,6 +177,9 @@ def _busan_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
     speech = _replica(draft, at, "whisper-79db", "serving", 21, "whisper")
     train = pod(draft, at, "speech-train-0", "ml-team", container="trainer", cpu_watts=40, profile="training")
     chat = _server(draft, at, "furiosa-chat-0", "llm", 20, 800, "furiosa-ai/Llama-3.1-8B")
+    web = tuple(vm(draft, at, n, f"web-{n}", "shop", cpus=6, cpu_watts=30) for n in (1, 2))
+    books = vm(draft, at, 3, "ledger-db", "finance", cpus=12, cpu_watts=55)
+    desk = tuple(vm(draft, at, n, f"desktop-{n}", "office", cpus=4, cpu_watts=18) for n in (4, 5, 6))
     translate = _server(draft, at, "furiosa-translate-0", "llm", 20, 850, "furiosa-ai/EXAONE-3.5-7.8B")
     return (
         node(
@@ -204,6 +208,14 @@ def _busan_a(draft: Draft, numbers: count[int]) -> tuple[Node, ...]:
                 accelerator(draft, at, "npu-1", 0, RNGD, held_by(translate), profile="inference"),
                 accelerator(draft, at, "npu-1", 1, RNGD),
             ),
+        ),
+        node(
+            draft, at, "hyp-1", next(numbers),
+            exporters=("kepler", "ipmi", "openstack"), cpu_meter="kepler", pods=(), vms=(*web, books),
+        ),
+        node(
+            draft, at, "hyp-2", next(numbers),
+            exporters=("libvirt", "node_exporter"), cpu_meter="rapl", pods=(), vms=desk, whole_server_meter=False,
         ),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from kcloud_exporter.fleet.world import (
     Pod,
     Sharing,
     Site,
+    Vm,
 )
 
 
@@ -108,6 +109,23 @@ def pod(
     return Pod(namespace, name, container, draft.uuid(key), cpu, memory, made, model)
 
 
+def vm(draft: Draft, cluster: str, number: int, name: str, project: str, *, cpus: int, cpu_watts: int) -> Vm:
+    """A VM that keeps up to `cpus` CPUs busy, and causes about `cpu_watts` of package power when it does."""
+    key = f"{cluster}/vm/{project}/{name}"
+    rng = draft.rng(key)
+    busy = load(draft.clock, rng, "service")
+    return Vm(
+        uuid=draft.uuid(key),
+        domain=f"instance-{number:08x}",
+        name=name,
+        project=project,
+        project_id=draft.uuid(f"project/{project}").replace("-", ""),
+        cpu=scaled(busy, 300, cpu_watts * 1000, rng, jitter=50),
+        memory=scaled(busy, 90, cpu_watts * 200, rng, jitter=20),
+        busy=busy.part(cpus * 1000, FULL_LOAD),
+    )
+
+
 def accelerator(
     draft: Draft,
     cluster: str,
@@ -183,6 +201,7 @@ def node(
     new_rebellions_names: bool = False,
     kepler_gpu: bool = False,
     psys: bool = False,
+    vms: tuple[Vm, ...] = (),
 ) -> Node:
     """One server. Fans, disks and power supply losses are what the wall reads above its components."""
     key = f"{cluster}/{name}"
@@ -197,6 +216,7 @@ def node(
         clock,
         cpu_idle, memory_idle, cpu_system, memory_system,
         *(p.cpu for p in pods), *(p.memory for p in pods), *(a.power for a in accelerators),
+        *(v.cpu for v in vms), *(v.memory for v in vms),
     )  # fmt: skip
     fans = rng.integers(60_000, 90_000)
     losses = components.levels * 6 // 100
@@ -219,6 +239,7 @@ def node(
         rebellions_names="new" if new_rebellions_names else "legacy",
         kepler_gpu=kepler_gpu,
         psys=psys,
+        vms=vms,
     )
 
 

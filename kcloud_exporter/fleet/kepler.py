@@ -24,6 +24,7 @@ def render_kepler(world: World, cluster: str, node: str, at: float) -> str:
     families = [
         *_node_families(server, at),
         *_workload_families(server, at),
+        *_vm_families(server, at),
         *(_gpu_families(server, at) if server.kepler_gpu else ()),
         *process_families("go1.24.4", world.clock.start),
     ]
@@ -130,6 +131,19 @@ def _container_labels(pod: Pod) -> dict[str, str]:
         "runtime": "containerd",
         "pod_id": pod.uid,
     }
+
+
+def _vm_families(node: Node, at: float) -> Iterator[Family]:
+    """VMs by the UUIDs and the names that QEMU was started with; idle power is nobody's here either."""
+    joules, power = [], []
+    for vm in node.vms:
+        labels = {"hypervisor": "kvm", "node_name": node.name, "state": "running", "vm_id": vm.uuid}
+        for zone, signal in zones(vm.cpu, vm.memory).items():
+            row = {**labels, "vm_name": vm.domain, "zone": zone}
+            joules.append((row, signal.integral(at) / 1000))
+            power.append((row, watts(signal.at(at))))
+    yield go_family("kepler_vm_cpu_joules_total", "counter", "Energy consumption of cpu at vm level in joules", joules)
+    yield go_family("kepler_vm_cpu_watts", "gauge", "Power consumption of cpu at vm level in watts", power)
 
 
 def _gpu_families(node: Node, at: float) -> Iterator[Family]:

@@ -18,7 +18,9 @@ from kcloud_exporter.fleet.ipmi import render_ipmi
 from kcloud_exporter.fleet.kepler import render_kepler
 from kcloud_exporter.fleet.kepler_legacy import render_kepler_legacy
 from kcloud_exporter.fleet.kube_state import render_kube_state_metrics
+from kcloud_exporter.fleet.libvirt import render_libvirt
 from kcloud_exporter.fleet.node_exporter import render_node_exporter
+from kcloud_exporter.fleet.openstack import render_openstack
 from kcloud_exporter.fleet.pdu import render_pdu
 from kcloud_exporter.fleet.rebellions import render_rebellions
 from kcloud_exporter.fleet.vllm import render_vllm
@@ -38,7 +40,9 @@ RENDERERS: Final[Mapping[str, Renderer]] = {
     "kepler": render_kepler,
     "kepler_legacy": render_kepler_legacy,
     "kube_state_metrics": render_kube_state_metrics,
+    "libvirt": render_libvirt,
     "node_exporter": render_node_exporter,
+    "openstack": render_openstack,
     "pdu": render_pdu,
     "rebellions": render_rebellions,
     "vllm": render_vllm,
@@ -55,7 +59,9 @@ PORTS: Final[Mapping[str, int]] = {  # where each listens by default
     "kepler": 28282,
     "kepler_legacy": 9102,
     "kube_state_metrics": 8080,
+    "libvirt": 9177,
     "node_exporter": 9100,
+    "openstack": 9180,
     "pdu": 9116,
     "rebellions": 9090,
     "vllm": 8000,

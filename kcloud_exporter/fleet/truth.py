@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from kcloud_exporter.fleet.vllm import done
-from kcloud_exporter.fleet.world import PDU_WATTS, Accelerator, Cluster, Node, Pod, Site, World
+from kcloud_exporter.fleet.world import CPUS, PDU_WATTS, Accelerator, Cluster, Node, Pod, Site, Vm, World
 
 Power = dict[str, float]
 
@@ -40,6 +40,16 @@ def _cluster(cluster: Cluster, at: float) -> dict[str, Any]:
         },
         "pods": pods,
         "namespaces": {name: _sum(powers) for name, powers in sorted(namespaces.items())},
+        "vms": [
+            {
+                "node": node.name,
+                "project": vm.project,
+                "vm": vm.name,
+                "power_watts": {component: float(mw / 1000) for component, mw in _vm(node, vm, at).items()},
+            }
+            for node in cluster.nodes
+            for vm in node.vms
+        ],
         "work_units": [
             {"namespace": pod.namespace, "pod": pod.name, "units": done(pod, at)}
             for node in cluster.nodes
@@ -58,6 +68,9 @@ def _node(node: Node, at: float) -> dict[str, Any]:
     unheld = {component: Fraction(milliwatts) for component, milliwatts in power.items()}
     for pod in node.pods:
         for component, part in _pod(node, pod, at).items():
+            unheld[component] -= part
+    for vm in node.vms:
+        for component, part in _vm(node, vm, at).items():
             unheld[component] -= part
     return {
         "wall_watts": None if wall is None else wall / 1000,
@@ -86,6 +99,13 @@ def _pod(node: Node, pod: Pod, at: float) -> dict[str, Fraction]:
                 share = Fraction(device.power.at(at) * part.weight, device.whole)
                 power[device.kind] = power.get(device.kind, Fraction(0)) + share
     return power
+
+
+def _vm(node: Node, vm: Vm, at: float) -> dict[str, Fraction]:
+    """Milliwatts of one VM: what it causes where Kepler sees it, else its part of the CPUs' time of their power."""
+    if node.cpu_meter == "kepler":
+        return {"cpu": Fraction(vm.cpu.at(at)), "memory": Fraction(vm.memory.at(at))}
+    return {"cpu": Fraction(node.cpu.at(at) * vm.busy.at(at), 1000 * CPUS)}
 
 
 def _accelerator(node: Node, device: Accelerator, at: float) -> dict[str, Any]:

@@ -16,6 +16,8 @@ Sharing: TypeAlias = Literal["whole", "mig", "time_sliced", "cores"]
 CpuMeter: TypeAlias = Literal["kepler", "kepler_legacy", "rapl"]
 DcgmLayout: TypeAlias = Literal["4.x", "hostname", "3.3.5", "1.x"]
 
+CPUS: Final = 32
+"""Of every server that runs VMs."""
 PDU_WATTS: Final = 10  # a rack PDU counts hundredths of a kilowatt
 
 
@@ -76,6 +78,20 @@ class Accelerator:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Vm:
+    """One VM of a hypervisor. `cpu` and `memory` are the active power it causes (mW), `busy` thousandths of a CPU."""
+
+    uuid: str
+    domain: str
+    name: str
+    project: str
+    project_id: str
+    cpu: Signal
+    memory: Signal
+    busy: Signal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One server. `cpu` and `memory` are RAPL package and dram; `wall` is whole watts (in mW), or nothing."""
 
@@ -96,6 +112,7 @@ class Node:
     rebellions_names: Literal["legacy", "new"] = "legacy"
     kepler_gpu: bool = False
     psys: bool = False
+    vms: tuple[Vm, ...] = ()
 
     @property
     def clock(self) -> Clock:
@@ -104,13 +121,15 @@ class Node:
 
     @property
     def cpu_active(self) -> Signal:
-        """Package power caused by running processes: pods and the system's own."""
-        return total(self.clock, self.cpu_system, *(pod.cpu for pod in self.pods))
+        """Package power caused by running processes: pods, VMs and the system's own."""
+        return total(self.clock, self.cpu_system, *(pod.cpu for pod in self.pods), *(vm.cpu for vm in self.vms))
 
     @property
     def memory_active(self) -> Signal:
-        """Dram power caused by running processes: pods and the system's own."""
-        return total(self.clock, self.memory_system, *(pod.memory for pod in self.pods))
+        """Dram power caused by running processes: pods, VMs and the system's own."""
+        return total(
+            self.clock, self.memory_system, *(pod.memory for pod in self.pods), *(vm.memory for vm in self.vms)
+        )
 
     @property
     def cpu(self) -> Signal:

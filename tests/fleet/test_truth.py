@@ -36,10 +36,10 @@ def assert_same(first: dict[str, float], second: dict[str, float]) -> None:
 
 
 @given(world=a_world, at=a_time)
-def test_pods_and_unattributed_are_the_node(world: str, at: float) -> None:
+def test_pods_vms_and_unattributed_are_the_node(world: str, at: float) -> None:
     for cluster in truth(WORLDS[world], at)["clusters"].values():
         for name, node in cluster["nodes"].items():
-            pods = [pod["power_watts"] for pod in cluster["pods"] if pod["node"] == name]
+            pods = [each["power_watts"] for each in (*cluster["pods"], *cluster["vms"]) if each["node"] == name]
             assert_same(total([*pods, node["unattributed_watts"]]), node["power_watts"])
             assert all(watts >= 0 for watts in node["unattributed_watts"].values())
 

@@ -15,6 +15,7 @@ LEDGER_LABELS: Mapping[str, tuple[str, ...]] = {
     "kcloud_node_unattributed_power_watts": ("cluster", "node", "component"),
     "kcloud_namespace_power_watts": ("cluster", "namespace", "component"),
     "kcloud_pod_power_watts": ("cluster", "node", "namespace", "pod", "component"),
+    "kcloud_vm_power_watts": ("cluster", "node", "project", "vm", "component"),
     "kcloud_accelerator_power_watts": ("cluster", "node", "uuid"),
     "kcloud_site_facility_power_watts": ("site",),
     "kcloud_site_it_power_watts": ("site",),
@@ -50,6 +51,9 @@ def true_ledger(truth: Mapping[str, Any]) -> Page:
             for component, watts in pod["power_watts"].items():
                 labels = (cluster, pod["node"], pod["namespace"], pod["pod"], component)
                 add("kcloud_pod_power_watts", watts, *labels)
+        for vm in seen["vms"]:
+            for component, watts in vm["power_watts"].items():
+                add("kcloud_vm_power_watts", watts, cluster, vm["node"], vm["project"], vm["vm"], component)
         for uuid, device in seen["accelerators"].items():
             add("kcloud_accelerator_power_watts", device["power_watts"], cluster, device["node"], uuid)
     for site, power in truth["sites"].items():
