@@ -77,7 +77,9 @@ class NodeNames:
         if node == host or self._guests.get(node) == host:
             return False
         self._guests[node] = host
-        return any(self._look_up(text) != answer for text, answer in self._answers.items())
+        changed = {text: new for text, old in self._answers.items() if (new := self._look_up(text)) != old}
+        self._answers.update(changed)
+        return bool(changed)
 
     def is_guest(self, raw: str) -> bool:
         """Whether a name or an address means a VM that is a node, and not the server under it."""
