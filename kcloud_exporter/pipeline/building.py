@@ -46,8 +46,9 @@ def _prometheus(
     work: list[str],
     limits: ParseLimits,
 ) -> Source:
-    counters = vendors.counters() | set(work)
-    gauges = [name for name in vendors.names() if name not in counters] + facility
+    asked = vendors.asked()
+    counters = (vendors.counters() & set(asked)) | set(work)
+    gauges = [name for name in asked if name not in counters] + facility
     return PrometheusSource(
         cluster=cluster,
         url=entry.url,

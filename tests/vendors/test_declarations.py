@@ -48,6 +48,8 @@ def otherwise(rule: SeriesRule) -> Iterator[tuple[str, dict[str, object]]]:
         yield "counter", {"counter": False, "unit": "W"}
     if rule.owner:
         yield "owner", {"owner": False}
+    if rule.vm_owner:
+        yield "vm_owner", {"vm_owner": False}
     if rule.needs:
         yield "needs", {"needs": ""}
     if rule.every:
