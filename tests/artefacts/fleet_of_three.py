@@ -75,6 +75,8 @@ def _one_cluster() -> Iterable[tuple[str, str]]:
     for component, watts in (("cpu", 40), ("gpu", 200)):
         labels = f'node="n1",namespace="ml",pod="p",component="{component}"'
         yield from _rows("c1", "kcloud_pod_power_watts", labels, steady(watts), BARE)
+    vm = 'node="n2",project="demo",vm="web",component="cpu"'
+    yield from _rows("c1", "kcloud_vm_power_watts", vm, steady(15), BARE)
     for cluster, per_second in (("c1", 0.5), ("c2", 0.25)):
         yield from _rows(cluster, "kcloud_namespace_emissions_grams_total", 'namespace="ml"', line(per_second), BARE)
         labels = 'namespace="ml",currency="KRW"'

@@ -45,6 +45,7 @@ MOMENT: Mapping[str, Mapping[str, float]] = {
     "cluster_node:kcloud_node_unattributed_power_watts:sum": {N1: 20, 'cluster="c1",node="n2"': 40},
     "cluster_node_namespace_pod:kcloud_pod_power_watts:sum": {POD: 240},
     "cluster_node_namespace_pod:kcloud_pod_power_watts:topk_sum": {POD: 240},
+    "cluster_node_project_vm:kcloud_vm_power_watts:sum": {'cluster="c1",node="n2",project="demo",vm="web"': 15},
     "cluster_namespace:kcloud_namespace_power_watts:sum": NAMESPACES,
     "cluster_namespace:kcloud_namespace_power_watts:topk_sum": NAMESPACES,
     "namespace:kcloud_namespace_power_watts:sum": {'namespace="ml"': 250},
