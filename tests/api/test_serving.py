@@ -150,7 +150,8 @@ async def test_families_of_virtual_machines_are_read_when_a_snapshot_has_them() 
         assert (row["vm"], row["power_watts"], row["cpu_power_watts"]) == ("vm-1", 42.0, 30.0)
         assert row["energy_joules"] is None
         assert (await program.get("/infrastructure/vms/vm-1/power")).data["power_watts"] == 42.0
-        assert (await program.get("/infrastructure/vms/summary")).data["power_watts_by_project"] == {"research": 42.0}
+        summary = (await program.get("/infrastructure/vms/summary?cluster=seoul-a")).data
+        assert summary["power_watts_by_project"] == {"research": 42.0}
         assert (await program.get("/infrastructure/vms?hypervisor=gpu-1&cluster=seoul-a")).data == []
         parts = (await program.get("/clusters/seoul-a/power?breakdown_by=namespace")).data["breakdown"]
         assert {part["name"]: part["power_watts"] for part in parts if part["kind"] == "vms"} == {"vms": 42.0}

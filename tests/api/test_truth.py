@@ -126,17 +126,19 @@ async def test_sites(program: Program, truth: dict[str, Any]) -> None:
 async def test_watts_are_conserved_across_routes(program: Program) -> None:
     for cluster in CLUSTERS:
         nodes = await everything(program, f"/infrastructure/nodes?cluster={cluster}")
-        pods = await everything(program, f"/infrastructure/pods?cluster={cluster}")
+        holders = await everything(program, f"/infrastructure/pods?cluster={cluster}")
+        holders += await everything(program, f"/infrastructure/vms?cluster={cluster}")
         for node in nodes:
-            of_pods = [pod["power_watts"] for pod in pods if pod["node"] == node["node"]]
-            held = math.fsum(watts for watts in of_pods if watts is not None)
+            of_node = [holder["power_watts"] for holder in holders if holder["node"] == node["node"]]
+            held = math.fsum(watts for watts in of_node if watts is not None)
             assert held + node["unattributed_power_watts"] == exactly(node["power_watts"])
             components = [node[f"{c}_power_watts"] for c in COMPONENTS]
             assert math.fsum(w for w in components if w is not None) == exactly(node["power_watts"])
         total = math.fsum(node["power_watts"] for node in nodes)
         told = (await program.get(f"/monitoring/power?cluster={cluster}")).data
         assert told["total_power_watts"] == exactly(total)
-        assert told["attributed_power_watts"] + told["unattributed_power_watts"] == exactly(total)
+        of_vms = told["virtual_machine_power_watts"] or 0.0
+        assert told["attributed_power_watts"] + of_vms + told["unattributed_power_watts"] == exactly(total)
         assert told["accelerator_power_watts"] + told["infrastructure_power_watts"] == exactly(total)
         assert (await program.get(f"/infrastructure/nodes/summary?cluster={cluster}")).data["total_power_watts"] == (
             exactly(total)
@@ -174,11 +176,21 @@ async def test_what_nobody_measures_is_null_and_never_zero(program: Program, tru
     assert without
     assert all(row["gpu_power_watts"] is None for row in without)
     assert all(row["tpu_power_watts"] is None for row in rows)
-    machines = await program.get("/infrastructure/vms")
+    machines = await program.get("/infrastructure/vms?cluster=seoul-a")
     assert (machines.data, machines.json["metadata"]["total"]) == ([], 0)
-    assert machines.json["metadata"]["missing"][0]["name"] == "vms"
-    assert (await program.get("/monitoring/power")).data["virtual_machine_power_watts"] is None
+    assert (await program.get("/monitoring/power?cluster=seoul-a")).data["virtual_machine_power_watts"] is None
     del truth
+
+
+async def test_virtual_machines_draw_what_the_fleet_says(program: Program, truth: dict[str, Any]) -> None:
+    rows = await everything(program, "/infrastructure/vms")
+    told = {(row["cluster"], row["node"], row["project"], row["vm"]): row["power_watts"] for row in rows}
+    assert told == {
+        (cluster, vm["node"], vm["project"], vm["vm"]): pytest.approx(sum(vm["power_watts"].values()), rel=0.25)
+        for cluster, seen in truth["clusters"].items()
+        for vm in seen["vms"]
+    }
+    assert len(told) == 6
 
 
 async def test_containers_have_their_part_of_the_devices_power(program: Program, truth: dict[str, Any]) -> None:
@@ -206,7 +218,7 @@ async def test_the_system_counts_what_is_there(program: Program, truth: dict[str
     assert told["multi_cluster"]["available"]
     assert told["npus"]["detail"] == "7 furiosa, 6 rebellions"
     assert not told["tpus"]["available"]
-    assert not told["vms"]["available"]
+    assert told["vms"]["available"]
     assert (await program.get("/system/health")).data["status"] == "healthy"
 
 
