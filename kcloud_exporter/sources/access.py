@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -107,8 +108,19 @@ def _secret(value: Secret | None, file: str | None) -> str:
     return secret
 
 
+@cache
+def _system_context() -> ssl.SSLContext:
+    """One for all sources that have no TLS files of their own: to read the system's certificates takes its time."""
+    return _new_context(None)
+
+
 def tls_context(tls: Tls | None) -> ssl.SSLContext:
     """A client context of at least TLS 1.2. Raises SourceError("tls") for files that cannot be used."""
+    plain = tls is None or not (tls.ca_file or tls.cert_file or tls.insecure_skip_verify)
+    return _system_context() if plain else _new_context(tls)
+
+
+def _new_context(tls: Tls | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=None if tls is None else tls.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
