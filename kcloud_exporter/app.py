@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
@@ -30,7 +30,6 @@ from kcloud_exporter.export.desk import Desk
 from kcloud_exporter.export.routes import ExportDeps
 from kcloud_exporter.export.routes import routes as export_routes
 from kcloud_exporter.exporting import origin_of, place_of
-from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.history.embedded import EmbeddedHistory
 from kcloud_exporter.history.prometheus import PrometheusHistory
 from kcloud_exporter.history.series import History
@@ -45,6 +44,9 @@ from kcloud_exporter.web.auth import WebAuth
 from kcloud_exporter.web.explaining import explain_routes
 from kcloud_exporter.web.server import build_app, start_site
 from kcloud_exporter.web.status import WebDeps
+
+if TYPE_CHECKING:
+    from kcloud_exporter.fleet import FleetSpec
 
 __all__ = ["check", "demo", "explain", "fleet", "fleet_spec", "serve", "snapshot"]
 
@@ -160,6 +162,8 @@ STEP_SECONDS = 30.0
 
 def fleet_spec(seed: int, *, frozen: bool, start: float | None = None) -> FleetSpec:
     """The fleet of the command line. `start` (Unix seconds) is when its steps begin; None means now."""
+    from kcloud_exporter.fleet import FleetSpec
+
     return FleetSpec(seed=seed, frozen=frozen, step_seconds=STEP_SECONDS, start=start)
 
 
@@ -214,6 +218,8 @@ def fleet(spec: FleetSpec, *, write_config: Path | None, for_demo: bool) -> int:
 
 
 async def _fleet(spec: FleetSpec, write_config: Path | None) -> None:
+    from kcloud_exporter.fleet import Fleet
+
     async with Fleet(spec) as running:
         if write_config is not None:
             text = yaml.safe_dump(running.kcloud_config(), sort_keys=False, allow_unicode=True)
@@ -227,6 +233,8 @@ async def _fleet(spec: FleetSpec, write_config: Path | None) -> None:
 
 async def _for_demo(spec: FleetSpec) -> None:
     """Tell the parent where everything is, and end when the parent does: its end of the pipe closes."""
+    from kcloud_exporter.fleet import Fleet
+
     async with Fleet(spec) as running:
         _say(orjson.dumps({"control_url": running.control_url, "config": running.kcloud_config()}).decode())
         for number in (signal.SIGINT, signal.SIGTERM):

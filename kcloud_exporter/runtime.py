@@ -29,6 +29,7 @@ from kcloud_exporter.snapshot import SnapshotStore
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.storage.counters import CounterStore
 from kcloud_exporter.telemetry import Telemetry
+from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.web.status import ClusterStatus, SourceStatus, Status
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,16 @@ DRAIN_SECONDS = 5.0
 
 def check(config: Config) -> None:
     """Everything that can be checked of a configuration without a network. Raises ConfigError."""
-    problems = check_vendors(config, vendors_of(config))
+    _checked(config)
+
+
+def _checked(config: Config) -> VendorIndex:
+    """The vendor tables of a configuration that agrees with them. Raises ConfigError."""
+    vendors = vendors_of(config)
+    problems = check_vendors(config, vendors)
     if problems:
         raise ConfigError(problems)
+    return vendors
 
 
 class Runtime:
@@ -58,20 +66,19 @@ class Runtime:
         self.store = SnapshotStore()
         self.pages = PageStore(self.telemetry.exposition, time.time)
         self.config = config
-        check(config)
+        vendors = _checked(config)
         store = CounterStore(storage) if storage else None
         if store is not None and store.recovered:
             log.error("the counters on disk were damaged and are restored", extra={"detail": store.recovered})
             self.telemetry.storage_damaged()
         self._counters = Counters(store, time.time())
-        self.pipeline = self._build(config, None)
+        self.pipeline = self._build(config, vendors, None)
         self.telemetry.reloaded(good=True)
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         self._lock = asyncio.Lock()
 
-    def _build(self, config: Config, earlier: Pipeline | None) -> Pipeline:
-        check(config)
-        vendors, part = vendors_of(config), own_part(config)
+    def _build(self, config: Config, vendors: VendorIndex, earlier: Pipeline | None) -> Pipeline:
+        part = own_part(config)
         if not part.clusters:
             log.warning("no cluster belongs to this shard", extra={"shard": f"{config.sharding}"})
         pipeline = Pipeline(part, vendors, build_sources(part, vendors), self.telemetry, counters=self._counters)
@@ -94,8 +101,9 @@ class Runtime:
         """Read the configuration again. Returns every mistake; with any, the old configuration goes on."""
         try:
             config = await asyncio.to_thread(self._load)
+            vendors = await asyncio.to_thread(_checked, config)
             async with self._lock:
-                earlier, self.pipeline = self.pipeline, self._build(config, self.pipeline)
+                earlier, self.pipeline = self.pipeline, self._build(config, vendors, self.pipeline)
                 changed = config.global_.interval != self.config.global_.interval
                 self.config = config
                 await earlier.close_what_is_not_in(self.pipeline)

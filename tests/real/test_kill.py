@@ -1,4 +1,9 @@
-"""kill -9 under a real Prometheus: no counter ever falls, and what nobody saw is told as a gap."""
+"""kill -9 under a real Prometheus: no counter ever falls, and what is lost in all is at most one interval.
+
+The short form is part of the suite. The long one prints a table as well, with how long each restart took:
+
+    KCLOUD_KILLS=200 KCLOUD_INTERVAL=1 pytest tests/real/test_kill.py --timeout 3600 -s
+"""
 
 from __future__ import annotations
 
@@ -8,61 +13,98 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kcloud_exporter.fleet import Fleet
 from tests.real.kcloud import kcloud_exporter
-from tests.real.page import Page, total
+from tests.real.page import Page, Series, total
 from tests.real.programs import free_port, wait_until
 from tests.real.prometheus import prometheus, scrape_config
 
 pytestmark = pytest.mark.real
 
 KILLS = int(os.environ.get("KCLOUD_KILLS", "8"))
-"""The long form: KCLOUD_KILLS=200 pytest tests/real/test_kill.py --timeout 3600"""
-INTERVAL = 1.0
-CLUSTERS = ("seoul-a", "seoul-b", "busan-a")
+INTERVAL = float(os.environ.get("KCLOUD_INTERVAL", "2"))
+COUNTERS = ("_joules_total", "_grams_total", "_cost_total", "_gap_seconds_total")
+NAMES = "kcloud_.*_joules_total|kcloud_.*_grams_total|kcloud_.*_cost_total|kcloud_energy_gap_seconds_total"
 
 
-def cpu_watts(page: Page, cluster: str) -> float:
-    return total(page, "kcloud_cluster_power_watts", cluster=cluster, component="cpu")
+def counters(page: Page) -> dict[Series, float]:
+    return {key: value for key, value in page.items() if key[0].endswith(COUNTERS)}
 
 
-def joules(page: Page) -> dict[object, float]:
-    return {key: value for key, value in page.items() if key[0].endswith("_joules_total")}
+def at(page: Page) -> float:
+    """When the sources of a page were asked."""
+    return total(page, "kcloud_snapshot_timestamp_seconds")
 
 
-@pytest.mark.timeout(max(120, KILLS * 8))
+def settled(page: Page, fleet: Fleet) -> bool:
+    """Whether every component of every cluster tells its power; meters of joules need two samples for it."""
+    return all(
+        total(page, "kcloud_cluster_power_watts", cluster=cluster, component=component) > 0
+        for cluster, truth in fleet.truth()["clusters"].items()
+        for component in truth["power_watts"]
+    )
+
+
+@pytest.mark.timeout(max(180, KILLS * 8))
 def test_counters_survive_kill_9_at_any_instant(fleet: Fleet, tmp_path: Path) -> None:
     random.seed(KILLS)
-    config = fleet.kcloud_config("exporter", interval="1s")
+    config = fleet.kcloud_config("exporter", interval=f"{INTERVAL:g}s")
+    # A busy machine makes a restart slow, and an answer late; what is tested is that neither costs anything.
+    config["global"] |= {"timeout": f"{950 * INTERVAL:.0f}ms", "max_staleness": "30s"}
     port = free_port()
-    job = scrape_config("kcloud", f"127.0.0.1:{port}", scrape_interval="500ms", honor_labels=True)
-    seen: dict[object, float] = {}
-    begun = time.time()
+    job = scrape_config("kcloud", f"127.0.0.1:{port}", scrape_interval="1s", honor_labels=True)
+    seen: dict[Series, float] = {}
+    restarts: list[float] = []
+    begun = 0.0
     with prometheus({"scrape_configs": [job]}, tmp_path) as server:
         for kill in range(KILLS + 1):
+            started = time.monotonic()
             with kcloud_exporter(config, tmp_path, port=port) as exporter:
+                restarts.append(time.monotonic() - started)
                 page = exporter.page()
-                fallen = {key: (seen[key], value) for key, value in joules(page).items() if value < seen.get(key, 0.0)}
+                begun = begun or at(page)
+                fallen = {key: (seen[key], v) for key, v in counters(page).items() if v < seen.get(key, 0.0)}
                 assert not fallen, f"after kill {kill}: {fallen}"
                 if kill == KILLS:
-                    for cluster in CLUSTERS:
-                        wait_until(lambda c=cluster: cpu_watts(exporter.page(), c) > 0, f"watts of {cluster}", 20.0)  # type: ignore[misc]
+                    wait_until(lambda: settled(exporter.page(), fleet), "watts of every component", 20.0)
                     page = exporter.page()
+                    resets = server.scalar(f'max(resets({{__name__=~"{NAMES}"}}[2h]))')
+                    samples = server.scalar('count_over_time(kcloud_snapshot_timestamp_seconds{job="kcloud"}[2h])')
+                    damaged = total(page, "kcloud_exporter_storage_damaged_total")
                     break
                 time.sleep(random.uniform(0.0, 3.0))
-                seen |= joules(exporter.page())
+                seen |= counters(exporter.page())
                 exporter.program.process.send_signal(signal.SIGKILL)
                 exporter.program.process.wait()
-        elapsed = time.time() - begun
-        assert server.scalar('max(resets({__name__=~"kcloud_.*_joules_total"}[1h]))') == 0.0
 
-    # A frozen fleet draws the same watts all the time, so joules over watts are the seconds that were integrated.
-    for cluster in CLUSTERS:
-        watts = cpu_watts(page, cluster)
-        integrated = total(page, "kcloud_cluster_energy_joules_total", cluster=cluster, component="cpu") / watts
+    # A frozen fleet draws the same watts all the time: its integral is exact.
+    elapsed, losses = at(page) - begun, {}
+    for cluster, truth in fleet.truth()["clusters"].items():
         gap = total(page, "kcloud_energy_gap_seconds_total", cluster=cluster)
-        assert integrated + gap <= elapsed + INTERVAL, "no joule is invented"
-        # A restart costs the running interval, and joule-only meters one more until they tell watts again.
-        assert elapsed - integrated - gap <= (KILLS + 1) * 3 * INTERVAL, "no more is lost than an interval a kill"
+        for component, watts in truth["power_watts"].items():
+            joules = total(page, "kcloud_cluster_energy_joules_total", cluster=cluster, component=component)
+            losses[cluster, component] = elapsed - joules / watts, gap
+    report(elapsed, losses, restarts[1:], resets, samples)
+
+    assert resets == 0.0
+    assert damaged == 0.0, "the torn end of a kill is no damage"
+    for of, (lost, gap) in losses.items():
+        assert lost - gap <= INTERVAL, f"{of}: more than an interval is lost, and is not told as a gap"
+        assert lost >= -INTERVAL, f"{of}: no joule is invented"
+
+
+def report(
+    elapsed: float,
+    losses: dict[tuple[str, str], tuple[float, float]],
+    restarts: list[float],
+    resets: float | None,
+    samples: float | None,
+) -> None:
+    ready = np.percentile(restarts, [50, 90, 99, 100]) if restarts else np.zeros(4)
+    print(f"\n{len(restarts)} kills in {elapsed:.0f} s; {samples:.0f} scrapes; resets of any counter: {resets}")
+    print("ready after a restart, seconds: p50 {:.2f}, p90 {:.2f}, p99 {:.2f}, longest {:.2f}".format(*ready))
+    for (cluster, component), (lost, gap) in losses.items():
+        print(f"{cluster:<9} {component:<7} not counted {lost:7.3f} s, of which told as a gap {gap:7.3f} s")
