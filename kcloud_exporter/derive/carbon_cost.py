@@ -6,7 +6,8 @@ at 22:00, or a grid that turns green at noon, is in them. An unknown factor adds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from kcloud_exporter.model import Keys, Table
@@ -47,6 +48,19 @@ def price_at(base: float, periods: Sequence[Period], weekday: int, minute: int) 
         if holds:
             return period.price_per_kwh
     return base
+
+
+def mean_price(price: Callable[[int], float], begin: float, end: float) -> float:
+    """The mean price between two times (Unix seconds), of a price that changes at whole minutes only.
+
+    `price` gives it for a minute since 1970. A time that crosses a change is split there, so that each second costs
+    what it costs: clocks are set forward and back by whole minutes, too.
+    """
+    first, last = math.floor(begin / 60), math.ceil(end / 60) - 1
+    if first >= last:
+        return price(max(first, last))
+    parts = ((price(minute), min(end, 60 * minute + 60) - max(begin, 60 * minute)) for minute in range(first, last + 1))
+    return math.fsum(per_kwh * seconds for per_kwh, seconds in parts) / (end - begin)
 
 
 def _minutes(text: str) -> int:

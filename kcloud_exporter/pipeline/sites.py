@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.config.schema import Config, SiteConfig
-from kcloud_exporter.derive.carbon_cost import per_second, price_at
+from kcloud_exporter.config.schema import Config, SiteConfig, Tariff
+from kcloud_exporter.derive.carbon_cost import mean_price, per_second, price_at
 from kcloud_exporter.derive.energy import SITE_LEVELS, Totals
 from kcloud_exporter.derive.pue import SitePower, site_power
 from kcloud_exporter.derive.tables import small_table
@@ -71,12 +72,11 @@ class Sites:
             for name in mine:
                 self._accumulate(name, catalogue.NAMESPACE_EMISSIONS, now, grams)
         if tariff is not None:
-            local = datetime.fromtimestamp(now, ZoneInfo(tariff.timezone))
-            minute = 60 * local.hour + local.minute
-            price = price_at(tariff.price_per_kwh, tariff.periods, local.weekday(), minute)
-            rows.setdefault(catalogue.SITE_PRICE.name, []).append(((site.name, tariff.currency), price))
+            price = partial(_price, tariff, ZoneInfo(tariff.timezone))
+            rows.setdefault(catalogue.SITE_PRICE.name, []).append(((site.name, tariff.currency), price(int(now // 60))))
             for name in mine:
-                self._accumulate(name, catalogue.NAMESPACE_COST, now, price, tariff.currency)
+                mean = mean_price(price, now - self._books[name].span.seconds, now)
+                self._accumulate(name, catalogue.NAMESPACE_COST, now, mean, tariff.currency)
 
     def _accumulate(self, cluster: str, family: catalogue.Family, now: float, per_kwh: float, *more: str) -> None:
         books, energy = self._books[cluster], self._clusters[cluster].energy
@@ -128,3 +128,9 @@ class Sites:
             cluster = self._clusters[site.facility_power[0].cluster]
             cluster.sources.setdefault("ledger", SourceState()).rejected["pue_below_one"] += power.rejected
         return power
+
+
+def _price(tariff: Tariff, zone: ZoneInfo, minute: int) -> float:
+    """The price per kWh in a minute since 1970."""
+    local = datetime.fromtimestamp(60 * minute, zone)
+    return price_at(tariff.price_per_kwh, tariff.periods, local.weekday(), 60 * local.hour + local.minute)
