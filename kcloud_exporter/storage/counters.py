@@ -138,11 +138,24 @@ class CounterStore:
         try:
             if _inode(self._folder / MAIN) != self._inode:
                 raise DamagedError(f"{self._folder / MAIN} is no longer the file that was opened")
-            self._written = _commit(self._db, self._written, books)
+            self._written = self._committed(books)
         except sqlite3.Error as exc:
             kind = DamagedError if getattr(exc, "sqlite_errorcode", 0) & 0xFF in _DAMAGE else StorageError
             raise kind(f"{self._folder / MAIN}: {exc}") from exc
         self._mark.write(self.cycle)
+
+    def _committed(self, books: Books) -> _Written:
+        """Write one cycle; on a full disk once more, after the log's room has been given back to it.
+
+        In a steady fleet the main file has room for everything, so that even a full disk takes every cycle.
+        """
+        try:
+            return _commit(self._db, self._written, books)
+        except sqlite3.Error as exc:
+            if getattr(exc, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+                raise
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return _commit(self._db, self._written, books)
 
     def rewrite(self, books: Books, reason: str) -> None:
         """Set the damaged files aside and write everything anew; `books` must hold all. Raises StorageError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,17 @@ class KcloudExporter:
 
 @contextlib.contextmanager
 def kcloud_exporter(
-    config: Mapping[str, Any], folder: Path, *, name: str = "kcloud-exporter", port: int | None = None
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    name: str = "kcloud-exporter",
+    port: int | None = None,
+    through: Sequence[str | Path] = (),
 ) -> Iterator[KcloudExporter]:
     """Run it with this configuration until it is ready, that is, until a fresh snapshot exists.
 
-    With the same folder and name it continues the counters of the run before.
+    With the same folder and name it continues the counters of the run before. `through` is a command that runs
+    the command that follows it.
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -55,5 +61,5 @@ def kcloud_exporter(
     file.write_text(json.dumps(config, indent=1))
     arguments: list[str | Path] = [sys.executable, "-m", "kcloud_exporter", "serve", "--config.file", file]
     arguments += ["--web.listen-address", f"127.0.0.1:{port}", "--storage.path", folder / f"{name}-data"]
-    with start(name, arguments, folder, lambda: answers(f"{url}/-/ready"), cwd=ROOT) as program:
+    with start(name, [*through, *arguments], folder, lambda: answers(f"{url}/-/ready"), cwd=ROOT) as program:
         yield KcloudExporter(url, program, file)
