@@ -15,10 +15,10 @@ from aiohttp import web
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.model import Snapshot
 from kcloud_exporter.pipeline import Pipeline
-from kcloud_exporter.runtime import build_sources
+from kcloud_exporter.pipeline.building import build_sources
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.telemetry import Telemetry
-from kcloud_exporter.vendors.mapping import load_vendors
+from kcloud_exporter.vendors.loading import load_vendors
 
 BEGIN, STEP, HOURS, NODES = 1_800_000_000.0, 30.0, 2, 4
 NODE = 'kepler_node_cpu_watts{{node_name="n{0}",path="p",zone="package"}} {1!r}\n'
