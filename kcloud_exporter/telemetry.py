@@ -79,7 +79,7 @@ class Telemetry:
 
         self._storage_damaged = Counter(
             "kcloud_exporter_storage_damaged_total",
-            "Times that the counters on disk were found damaged and restored from the backup, or begun anew.",
+            "Times that the counters on disk were found damaged, and were restored from the copies that are whole.",
             registry=self.registry,
         )
 
