@@ -18,10 +18,13 @@ from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export.job import Job, Telling, make
 from kcloud_exporter.export.provenance import Origin
-from kcloud_exporter.export.request import read_request
+from kcloud_exporter.export.report.asked import read_report
+from kcloud_exporter.export.request import PARAMETERS, read_request
 from kcloud_exporter.history.embedded import EmbeddedHistory
 from kcloud_exporter.history.place import Place
 from kcloud_exporter.history.series import History
+
+__all__ = ["PARAMETERS", "export", "origin_of", "place_of"]
 
 
 def origin_of(config: Config) -> Origin:
@@ -32,6 +35,8 @@ def origin_of(config: Config) -> Origin:
         ledger=(("idle", config.ledger.idle), ("overhead", config.ledger.overhead)),
         clusters=tuple(cluster.name for cluster in config.clusters),
         history=config.history.backend,
+        sites=tuple((cluster.name, cluster.site) for cluster in config.clusters),
+        zones=tuple((site.name, site.tariff.timezone) for site in config.sites if site.tariff is not None),
     )
 
 
@@ -49,12 +54,15 @@ def export(config: Config, storage: Path, dataset: str, said: Mapping[str, str],
     if config.history.url is None and not folder.is_dir():
         raise ExportError(400, f"{folder} is not there; give the folder of the server with --storage.path")
     place = Place(url=config.history.url, access=config.history) if config.history.url else Place(folder=folder)
-    job = Job(read_request(dataset, said, now), place, origin_of(config), now)
+    origin = origin_of(config)
+    request = read_report(said, origin, now) if dataset == "report" else read_request(dataset, said, now)
+    job = Job(request, place, origin, now)
     about = _written(job, output)
     totals = about["totals"]
     energy = f", {totals['energy_kwh']:,.3f} kWh" if "energy_kwh" in totals else ""
     incomplete = "" if about["complete"] else "; incomplete, so totals are lower bounds"
-    sys.stderr.write(f"{totals['rows']} rows{energy} from {about['window']['start']}{incomplete}\n")
+    rows = f"{totals['rows']} rows" if "rows" in totals else f"{dataset} of {about['dataset']}"
+    sys.stderr.write(f"{rows}{energy} from {about['window']['start']}{incomplete}\n")
     return 0
 
 
@@ -78,7 +86,7 @@ def _written(job: Job, output: str) -> dict[str, Any]:
 
 
 def _with_bar(job: Job, out: IO[bytes]) -> dict[str, Any]:
-    with tqdm(total=100, desc=job.request.dataset, unit="%", disable=None, leave=False, file=sys.stderr) as bar:
+    with tqdm(total=100, desc="export", unit="%", disable=None, leave=False, file=sys.stderr) as bar:
 
         def progress(part: float) -> None:
             bar.update(round(100 * part) - bar.n)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kcloud_exporter.commands.flags import command, config_flag
 
-_WHAT = ("power", "metrics")
+_WHAT = ("power", "metrics", "report")
 _FORMATS = ("json", "csv", "parquet", "excel", "pdf")
 
 
@@ -17,8 +17,9 @@ def add(commands: Any) -> None:
     flags = command(
         commands,
         "export",
-        "write history to a file: power and energy, or any metric that is kept",
-        example="kcloud-exporter export power --config.file my.yaml --format excel --period 7d --output power.xlsx",
+        "write history to a file: power and energy, any metric that is kept, or a report with charts",
+        example="kcloud-exporter export power --config.file my.yaml --period 7d --output power.xlsx\n"
+        "  kcloud-exporter export report --config.file my.yaml --template monthly --output november.pdf",
     )
     flags.add_argument("what", choices=_WHAT, metavar="|".join(_WHAT), help="what to write")
     config_flag(flags)
@@ -32,9 +33,9 @@ def add(commands: Any) -> None:
     )
     flags.add_argument("--format", choices=_FORMATS, help="form of the file (default: by the suffix of --output)")
     flags.add_argument("--output", "-o", required=True, metavar="FILE", help="where to write; - is stdout")
-    window = flags.add_argument_group("window", "RFC 3339 with a zone, or Unix seconds")
-    window.add_argument("--start", dest="start_time", metavar="TIME", help="where it begins")
-    window.add_argument("--end", dest="end_time", metavar="TIME", help="where it ends (default: now)")
+    window = flags.add_argument_group("window", "RFC 3339 with a zone, or Unix seconds; of a report: days, 2026-11-24")
+    window.add_argument("--start", dest="start", metavar="TIME", help="where it begins")
+    window.add_argument("--end", dest="end", metavar="TIME", help="where it ends (default: now)")
     window.add_argument("--period", metavar="TIME", help="how long it is, instead of --start (default: 1h)")
     window.add_argument("--step", metavar="TIME", help="one row per series and so much time (default: by the window)")
     of = flags.add_argument_group("choice")
@@ -53,22 +54,39 @@ def add(commands: Any) -> None:
         help="of power: cluster, node, namespace, pod, accelerator, vendor, resource_type, site",
     )
     of.add_argument("--metric-name", metavar="NAMES", help="of metrics: names with commas between (default: all kept)")
+    report = flags.add_argument_group("report")
+    report.add_argument(
+        "--template",
+        choices=("daily", "weekly", "monthly", "custom"),
+        help="the day, week or month of --start (default: the last that is over); custom: --start to --end",
+    )
+    report.add_argument("--lang", choices=("en", "ko"), help="language (default: en)")
+    report.add_argument("--tz", metavar="ZONE", help="time zone of its days (default: that of the tariff, else UTC)")
     flags.set_defaults(run=_run)
 
 
 _SUFFIXES = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".xlsx": "excel", ".pdf": "pdf"}
 _PARAMETERS = (
-    *("start_time", "end_time", "period", "step", "cluster", "node", "namespace"),
-    *("resource_type", "breakdown_by", "metric_name"),
+    *("period", "step", "cluster", "node", "namespace"),
+    *("resource_type", "breakdown_by", "metric_name", "template", "lang", "tz"),
 )
 
 
 def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter import exporting
     from kcloud_exporter.config.load import load_config
+    from kcloud_exporter.errors import ExportError
 
     said = {name: value for name in _PARAMETERS if (value := getattr(args, name)) is not None}
-    said["format"] = args.format or _SUFFIXES.get(Path(args.output).suffix.lower(), "json")
+    kind = "date" if args.what == "report" else "time"
+    said |= {f"{name}_{kind}": value for name in ("start", "end") if (value := getattr(args, name)) is not None}
+    said["format"] = args.format or _SUFFIXES.get(
+        Path(args.output).suffix.lower(), "pdf" if args.what == "report" else "json"
+    )
+    other = sorted(said.keys() - exporting.PARAMETERS[args.what])
+    if other:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in other)
+        raise ExportError(400, f"{names}: not for export {args.what}")
     config = load_config(args.config_file)
     folder = args.storage_path or Path(config.storage.path)
     return exporting.export(config, folder, args.what, said, args.output)

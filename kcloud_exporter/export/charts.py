@@ -117,11 +117,11 @@ class Plot:
             String(x, y, text, textAnchor=anchor, fontName=self._fonts.regular, fontSize=7, fillColor=colour)
         )
 
-    def missing(self, unknown: Mask) -> None:
-        """Tint the steps of which nothing is known."""
+    def missing(self, unknown: Mask, opacity: float = 0.55) -> None:
+        """Tint the steps of which nothing is known, or not everything."""
         for first, last in runs(unknown):
             x = self.x(first)
-            self.drawing.add(box(x, self._y0, self.x(last) - x, self._h, MISSING, opacity=0.55))
+            self.drawing.add(box(x, self._y0, self.x(last) - x, self._h, MISSING, opacity=opacity))
 
     def areas(self, layers: Sequence[Layer]) -> None:
         """Areas stacked on one another. Where no layer is known nothing is drawn; one that is unknown has no height."""
@@ -213,14 +213,13 @@ def fitted(text: str, width: float, font: str, size: float) -> str:
     return text[:low] + "…"
 
 
-def ranking(
-    rows: Sequence[tuple[str, float, str]], width: float, fonts: Fonts, colour: Color = ACCENT, row_height: float = 17
-) -> Drawing:
-    """Horizontal bars: (name, size, what is said of it)."""
+def ranking(rows: Sequence[tuple[str, float, str, Color]], width: float, fonts: Fonts) -> Drawing:
+    """Horizontal bars: (name, size, what is said of it, colour)."""
+    row_height = 17.0
     drawing = Drawing(width, row_height * len(rows))
-    most = max((size for _, size, _ in rows), default=0.0) or 1.0
+    most = max((size for _, size, _, _ in rows), default=0.0) or 1.0
     label, value = width * 0.30, width * 0.20
-    for number, (name, size, told) in enumerate(rows):
+    for number, (name, size, told, colour) in enumerate(rows):
         y = row_height * (len(rows) - 1 - number)
         group = Group()
         shown = fitted(name, label - 8, fonts.regular, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,7 @@ class Paper:
 
     def about(self, heading: str, about: Mapping[str, Any]) -> list[Flowable]:
         """The provenance as a table."""
-        rows = [(name, str(value)) for name, value in flat(about)]
+        rows = [(name, _told(value)) for name, value in flat(about)]
         cells = [[self.text(name, 7.5, bold=True), self.text(value, 7.5)] for name, value in rows]
         table = LongTable(cells, colWidths=[self.width * 0.32, self.width * 0.68])
         table.setStyle(
@@ -182,9 +183,15 @@ def markup_free(text: str) -> str:
     return markup(text, 300).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
+def _told(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+_NUMBER: Final = re.compile(r"[+\-−]?\d[\d,.]*( ?(%|kWh|MWh|kW|W|kg|g|t|[A-Z]{3}))?( · [\d,.]+ [A-Z]{3})*")
+
+
 def _is_number(text: str) -> bool:
-    digits = text.rstrip("%").replace(",", "").replace(".", "").lstrip("+-−")
-    return digits.isdigit() or text in ("–", "unknown", "미상")
+    return _NUMBER.fullmatch(text) is not None or text in ("–", "unknown", "미상")
 
 
 def _padding(points: float) -> list[tuple[Any, ...]]:

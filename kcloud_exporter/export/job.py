@@ -10,6 +10,7 @@ from typing import IO, Any, Final
 from kcloud_exporter.errors import ExportError, HistoryError
 from kcloud_exporter.export.datasets import Dataset, mean_completeness
 from kcloud_exporter.export.provenance import Origin, coverage, provenance
+from kcloud_exporter.export.report.asked import ReportRequest
 from kcloud_exporter.export.request import Request
 from kcloud_exporter.export.tables import CsvWriter, JsonWriter, ParquetWriter, Writer
 from kcloud_exporter.history.place import Place
@@ -22,7 +23,7 @@ _STATUS: Final = {"bad_request": 400, "too_large": 413, "unavailable": 503}
 class Job:
     """One file to be made."""
 
-    request: Request
+    request: Request | ReportRequest
     place: Place
     origin: Origin
     now: float
@@ -40,15 +41,49 @@ async def make(job: Job, out: IO[bytes], tell: Telling = Telling()) -> dict[str,
     """Write the file to `out` and return its provenance with totals. Raises ExportError, when part may be written."""
     history = job.place.open()
     try:
-        return await _make(job, history, out, tell)
+        if isinstance(job.request, ReportRequest):
+            return await _report(job, job.request, history, out, tell)
+        return await _make(job, job.request, history, out, tell)
     except HistoryError as exc:
         raise ExportError(_STATUS[exc.reason], str(exc)) from exc
     finally:
         await history.close()
 
 
-async def _make(job: Job, history: History, out: IO[bytes], tell: Telling) -> dict[str, Any]:
-    request = job.request
+async def _report(job: Job, request: ReportRequest, history: History, out: IO[bytes], tell: Telling) -> dict[str, Any]:
+    """Gather the numbers, tell where they come from, and lay them out."""
+    from kcloud_exporter.export.report import gather
+
+    report = await gather.gather(history, request, job.origin, job.now, tell.progress)
+    filters = {"cluster": request.cluster} if request.cluster else {}
+    about = provenance(
+        job.origin,
+        dataset=f"{request.template} report",
+        start=request.start,
+        end=request.end,
+        step=request.step,
+        filters={**filters, "lang": request.language, "tz": request.zone},
+        completeness=report.completeness,
+        generated_at=time.time(),
+    )
+    about["complete"] = about["complete"] and report.is_over
+    about["totals"] = (
+        {} if report.joules is None else {"energy_joules": report.joules, "energy_kwh": report.joules / 3.6e6}
+    )
+    tell.about(about)
+    if request.format == "excel":
+        from kcloud_exporter.export.report import sheets
+
+        sheets.write(report, about, out)
+    else:
+        from kcloud_exporter.export.report import pages
+
+        pages.write(report, about, out)
+    tell.progress(1.0)
+    return about
+
+
+async def _make(job: Job, request: Request, history: History, out: IO[bytes], tell: Telling) -> dict[str, Any]:
     dataset = Dataset(request, history, job.now)
     await dataset.check()
     matchers = dict(request.matchers)

@@ -28,6 +28,20 @@ class Origin:
     ledger: tuple[tuple[str, str], ...]
     clusters: tuple[str, ...]
     history: str
+    sites: tuple[tuple[str, str], ...] = ()
+    """Cluster and its site."""
+    zones: tuple[tuple[str, str], ...] = ()
+    """Site and the time zone of its tariff."""
+
+    def site_of(self, cluster: str) -> str:
+        """The site of a cluster; one that is not configured stands alone."""
+        return dict(self.sites).get(cluster, cluster)
+
+    def zone(self, cluster: str | None) -> str:
+        """The time zone of the cluster's site, or of the first site that has one; UTC otherwise."""
+        zones = dict(self.zones)
+        mine = [cluster] if cluster is not None else self.clusters
+        return next((zones[self.site_of(name)] for name in mine if self.site_of(name) in zones), "UTC")
 
 
 def rfc3339(timestamp: float) -> str:

@@ -28,6 +28,15 @@ ROWS: Final = {"json": 2_000_000, "csv": 20_000_000, "parquet": 20_000_000, "exc
 """Most rows of a file. JSON is read whole by most, a sheet ends at 1,048,576 rows, and nobody reads a longer table."""
 STEPS: Final = 600_000
 """Most steps of a window: more than a year of minutes."""
+_COMMON: Final = frozenset(
+    {"format", "period", "start_time", "end_time", "step", "cluster", "node", "namespace", "resource_type"}
+)
+PARAMETERS: Final = {
+    "power": _COMMON | {"breakdown_by"},
+    "metrics": _COMMON | {"metric_name"},
+    "report": frozenset({"template", "format", "cluster", "start_date", "end_date", "lang", "tz"}),
+}
+"""What can be said of each kind of file."""
 _USUAL_STEPS: Final = 1_500
 _NICE: Final = (60.0, 300.0, 900.0, 3600.0, 6 * 3600.0, 86400.0)
 _LATEST: Final = 253402300799.0

@@ -18,11 +18,14 @@ from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export.desk import Desk, File
 from kcloud_exporter.export.job import Job
 from kcloud_exporter.export.provenance import Origin, rfc3339
+from kcloud_exporter.export.report.asked import FORMATS as REPORT_FORMATS
+from kcloud_exporter.export.report.asked import LANGUAGES, LONGEST_DAYS, TEMPLATES, read_report
 from kcloud_exporter.export.request import (
     BREAKDOWNS,
     FORMATS,
     LEVELS,
     MEDIA_TYPE,
+    PARAMETERS,
     RESOURCES,
     ROWS,
     SUFFIX,
@@ -35,10 +38,6 @@ log = logging.getLogger(__name__)
 SEND_SECONDS: Final = 60.0
 """A client that takes no byte for so long is gone."""
 _HEADER: Final = 4096
-_COMMON: Final = frozenset(
-    {"format", "period", "start_time", "end_time", "step", "cluster", "node", "namespace", "resource_type"}
-)
-PARAMETERS: Final = {"power": _COMMON | {"breakdown_by"}, "metrics": _COMMON | {"metric_name"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,15 @@ def routes(deps: ExportDeps, desk: Desk) -> list[web.RouteDef]:
 
         return answer
 
+    async def report(request: web.Request) -> web.StreamResponse:
+        return await _report(deps, desk, request)
+
     return [
         web.get("/api/v1/export/power", dataset("power"), allow_head=False),
         web.get("/api/v1/export/metrics", dataset("metrics"), allow_head=False),
+        web.get("/api/v1/export/report", report, allow_head=False),
         web.get("/api/v1/export/formats", _formats),
+        web.get("/api/v1/export/templates", _templates),
     ]
 
 
@@ -82,6 +86,23 @@ async def _export(deps: ExportDeps, desk: Desk, name: str, request: web.Request)
 
     span = "-".join(datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ") for at in (asked.start, asked.end))
     filename = f"kcloud-{name}-{span}.{SUFFIX[asked.format]}"
+    return await send(desk, job, request, MEDIA_TYPE[asked.format], filename)
+
+
+async def _report(deps: ExportDeps, desk: Desk, request: web.Request) -> web.StreamResponse:
+    said = _said(request, PARAMETERS["report"])
+    if isinstance(said, web.Response):
+        return said
+    now, origin = time.time(), deps.origin()
+    try:
+        asked = read_report(said, origin, now)
+    except ExportError as exc:
+        return refusal(exc)
+
+    async def job() -> Job:
+        return Job(asked, await deps.place(), origin, now)
+
+    filename = f"kcloud-{asked.template}-{asked.first:%Y%m%d}.{SUFFIX[asked.format]}"
     return await send(desk, job, request, MEDIA_TYPE[asked.format], filename)
 
 
@@ -163,7 +184,7 @@ async def _formats(request: web.Request) -> web.Response:
             "media_type": MEDIA_TYPE[name],
             "extension": SUFFIX[name],
             "max_rows": ROWS[name],
-            "datasets": sorted(PARAMETERS),
+            "datasets": ["power", "metrics"],
         }
         for name in FORMATS
     ]
@@ -172,6 +193,23 @@ async def _formats(request: web.Request) -> web.Response:
         "resource_type": {"power": list(RESOURCES), "metrics": list(LEVELS)},
     }
     return answer("export_formats", data, more)
+
+
+async def _templates(request: web.Request) -> web.Response:
+    refused = unknown_parameters(request, frozenset())
+    if refused is not None:
+        return refused
+    told = {
+        "daily": "the day of start_date, or yesterday",
+        "weekly": "the week of start_date from Monday, or last week",
+        "monthly": "the month of start_date, or last month",
+        "custom": f"the days from start_date to end_date, at most {LONGEST_DAYS}",
+    }
+    data = [
+        {"template": name, "description": told[name], "formats": list(REPORT_FORMATS), "languages": list(LANGUAGES)}
+        for name in TEMPLATES
+    ]
+    return answer("report_templates", data, {"parameters": sorted(PARAMETERS["report"])})
 
 
 def answer(kind: str, data: Any, metadata: Mapping[str, Any]) -> web.Response:

@@ -13,6 +13,7 @@ import pytest
 from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export.desk import Desk
 from kcloud_exporter.export.job import Job
+from kcloud_exporter.export.request import Request
 from tests.export.making import Kept, keep
 
 SAID = {"format": "csv", "breakdown_by": "namespace", "step": "60s"}
@@ -84,10 +85,12 @@ async def _gone(desk: Desk, kept: Kept) -> None:
 async def test_what_a_worker_refuses_is_told_and_a_defect_is_not(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     async def too_much() -> Job:
         job = kept.job("power", SAID)
+        assert isinstance(job.request, Request)
         return replace(job, request=replace(job.request, format="pdf", points=10**6, step=1e-3))
 
     async def broken() -> Job:
         job = kept.job("power", SAID)
+        assert isinstance(job.request, Request)
         return replace(job, request=replace(job.request, breakdown="secret"))
 
     for job, status, told in ((too_much, 413, "pdf has at most"), (broken, 500, "a defect of the exporter")):
