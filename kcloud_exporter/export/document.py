@@ -24,6 +24,7 @@ from kcloud_exporter.export.workbook import flat
 
 MARGIN: Final = 16 * mm
 HEAD: Final = 18 * mm
+_LONG_WORD: Final = 60
 PALE: Final = HexColor("#f6f8fa")
 WARN: Final = HexColor("#fff4e5")
 WARN_INK: Final = HexColor("#8a5300")
@@ -59,13 +60,15 @@ class Paper:
             fontSize=size,
             leading=size * 1.42,
             textColor=colour,
-            wordWrap="CJK",
             alignment=TA_RIGHT if right else TA_LEFT,
         )
 
     def text(self, text: str, size: float = 8.5, **look: Any) -> Paragraph:
         """A paragraph of text, in which nothing is markup."""
-        return Paragraph(markup(text, 2000), self.style(size, **look))
+        style = self.style(size, **look)
+        if any(len(word) > _LONG_WORD for word in text.split()):
+            style = ParagraphStyle(f"{style.name}-anywhere", style, wordWrap="CJK")  # breaks anywhere, not at spaces
+        return Paragraph(markup(text, 2000), style)
 
     def heading(self, text: str) -> Flowable:
         """The heading of a section."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from kcloud_exporter.export.safe import csv_text
 
-META: Final = b"kcloud_export"
+META: Final = b"kcloud_exporter"
 """Key of the provenance in the metadata of a Parquet file."""
 _GROUP: Final = 131_072
 
@@ -96,7 +96,7 @@ class CsvWriter:
 
 
 class ParquetWriter:
-    """Typed columns; the provenance with the totals is in the file's metadata under `kcloud_export`."""
+    """Typed columns; the provenance with the totals is in the file's metadata under `kcloud_exporter`."""
 
     def __init__(self, out: IO[bytes], schema: pa.Schema, about: Mapping[str, Any]) -> None:
         self._about, self._schema = about, schema

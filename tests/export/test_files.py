@@ -46,7 +46,7 @@ def provenance_of(form: str, data: bytes) -> dict[str, Any]:
     if form == "json":
         return dict(json.loads(data)["metadata"])
     if form == "parquet":
-        return dict(json.loads(pq.read_metadata(pa.BufferReader(data)).metadata[b"kcloud_export"]))
+        return dict(json.loads(pq.read_metadata(pa.BufferReader(data)).metadata[b"kcloud_exporter"]))
     if form == "excel":
         sheet = openpyxl.load_workbook(io.BytesIO(data), read_only=True)["About"]
         return {str(row[0]): row[1] for row in sheet.iter_rows(values_only=True)}
