@@ -164,6 +164,15 @@ def test_a_dashboard_has_a_stable_identity_and_the_common_look(board: Board) -> 
 
 
 @each_board
+def test_colours_do_not_depend_on_the_version_of_grafana(board: Board) -> None:
+    # Without a mode some versions colour lines by thresholds, and those below the first would be invisible.
+    wanted = {"timeseries": "palette-classic", "stat": "thresholds", "bargauge": "thresholds"}
+    for panel in panels(board):
+        if panel["type"] in wanted:
+            assert panel["fieldConfig"]["defaults"]["color"]["mode"] == wanted[panel["type"]], panel["title"]
+
+
+@each_board
 def test_panels_fit_the_grid_and_do_not_overlap(board: Board) -> None:
     places = [(p["title"], p["gridPos"]) for p in board["panels"]]
     for title, at in places:

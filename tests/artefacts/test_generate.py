@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest
     (tmp_path / "rules").write_text("a file, where a folder is needed")
     assert main(["generate", "--output.path", str(tmp_path)]) == 1
     assert str(tmp_path / "rules") in capsys.readouterr().err
+
+
+def test_without_the_library_of_the_dashboards_it_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['grafana_foundation_sdk'] = None\n"
+        "from kcloud_exporter.cli import main; sys.exit(main(['generate']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'kcloud-exporter[generate]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestValues:

@@ -41,6 +41,7 @@ class Steps(NamedTuple):
 
 
 PLAIN: Final = Steps(BLUE)
+_BY_VALUE: Final = boards.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)
 BAD_ABOVE_ZERO: Final = Steps(GREEN, ((1, RED),))
 
 
@@ -64,6 +65,7 @@ def graph(
         .calcs(["lastNotNull", "max"])
     )
     panel.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING))
+    panel.color_scheme(boards.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     panel.line_width(1).fill_opacity(60 if stacked else 8).show_points(look.VisibilityMode.NEVER)
     if stacked:
         panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
@@ -93,7 +95,7 @@ def number(
     panel = _common(stat.Panel(), title, description, unit).span(span).height(4).no_value(no_value)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     panel.graph_mode(look.BigValueGraphMode.NONE).color_mode(look.BigValueColorMode.VALUE)
-    panel.thresholds(_thresholds(steps))
+    panel.color_scheme(_BY_VALUE).thresholds(_thresholds(steps))
     if decimals is not None:
         panel.decimals(decimals)
     return panel.with_target(_target(expr, "A").instant().legend_format(legend or title))
@@ -106,7 +108,7 @@ def ranking(
     panel = _common(bargauge.Panel(), title, description, unit).span(span).height(8)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     panel.orientation(look.VizOrientation.HORIZONTAL).display_mode(look.BarGaugeDisplayMode.GRADIENT)
-    panel.thresholds(_thresholds(PLAIN)).min(0)
+    panel.color_scheme(_BY_VALUE).thresholds(_thresholds(PLAIN)).min(0)
     if links:
         panel.data_links(list(links))
     return panel.with_target(_target(query.expr, "A").instant().legend_format(query.legend))
