@@ -29,6 +29,7 @@ that its table states.
 """
 _DEVICE_POWER: Final = ("accelerator_power_watts", "accelerator_mean_power_watts")
 _POD: Final = ("pod_cpu_power_watts", "pod_memory_power_watts", "pod_gpu_power_watts", *_DEVICE_POWER)
+_VM: Final = ("vm_cpu_power_watts", "vm_memory_power_watts", "vm_cpu_cores", "vm_cpu_share_ratio", "vm_info")
 _NODE: Final = ("node_wall_power_watts", "node_cpu_power_watts", "node_memory_power_watts", *_DEVICE_POWER)
 _MADE_OF: Final[Mapping[Family, tuple[str, ...]]] = {
     catalogue.ACCELERATOR_INFO: ("device_info",),
@@ -42,6 +43,8 @@ _MADE_OF: Final[Mapping[Family, tuple[str, ...]]] = {
     catalogue.NODE_UNATTRIBUTED: (*_NODE, *_POD),
     catalogue.POD_POWER: _POD,
     catalogue.POD_ENERGY: _POD,
+    catalogue.VM_POWER: _VM,
+    catalogue.VM_ENERGY: _VM,
 }
 """Quantities of the vendor tables behind families that are computed. The others have the quantity of their name."""
 

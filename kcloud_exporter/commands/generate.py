@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         from kcloud_exporter.artefacts.dashboards import dashboards
     except ModuleNotFoundError as exc:
-        if exc.name != "grafana_foundation_sdk":
+        if (exc.name or "").partition(".")[0] != "grafana_foundation_sdk":
             raise
         raise ArtefactError(
             "dashboards are made with grafana-foundation-sdk, which is not installed: "

@@ -79,6 +79,7 @@ def test_every_family_is_used_by_a_rule_an_alert_or_a_panel() -> None:
     unused = {name for name in catalogue.FAMILIES if not re.search(rf"(?<![\w:]){name}(?![\w:])", everything)}
     assert unused == {
         "kcloud_accelerator_energy_joules_total",  # a series per device: asked for one by one
+        "kcloud_vm_energy_joules_total",  # the same
         "kcloud_pod_energy_joules_total",  # as many series as pods ever were: asked for one by one
         "kcloud_site_it_power_watts",  # only this shard's clusters; totals of sites are made of all shards' clusters
         "kcloud_snapshot_timestamp_seconds",  # the age is the better number: it needs no agreement of clocks

@@ -25,7 +25,13 @@ def namespaces() -> dict[str, Any]:
         "Namespaces and showback",
         "Power, energy, cost and carbon of each namespace. What belongs to nobody is billed to nobody here.",
         (CLUSTER, NAMESPACE),
-        (Row("24 hours", _day()), Row("Power", _power()), Row("Cost and carbon", _money()), Row("Work", _work())),
+        (
+            Row("24 hours", _day()),
+            Row("Power", _power()),
+            Row("Cost and carbon", _money()),
+            Row("Work", _work()),
+            Row("Virtual machines", _machines()),
+        ),
     )
 
 
@@ -133,5 +139,24 @@ def _work() -> tuple[Any, ...]:
             "Units of work per second, for example tokens.",
             "cps",
             Query(done, f"{_NAMED} {{{{unit}}}}"),
+        ),
+    )
+
+
+def _machines() -> tuple[Any, ...]:
+    vms = f'cluster_node_project_vm:{catalogue.VM_POWER}:sum{{cluster=~"$cluster"}}'
+    return (
+        graph(
+            "Power by project",
+            "Power of the virtual machines of each project. A machine that is a Kubernetes node counts by its pods.",
+            "watt",
+            Query(f"sum by (cluster, project) ({vms})", "{{cluster}}/{{project}}"),
+            stacked=True,
+        ),
+        ranking(
+            "Largest machines",
+            "Virtual machines by power.",
+            "watt",
+            Query(f"topk(15, {vms})", "{{cluster}}/{{project}}/{{vm}}"),
         ),
     )
