@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 import yaml
@@ -160,22 +160,24 @@ STEP_SECONDS = 30.0
 """How long the fleet's powers stand still."""
 
 
-def fleet_spec(seed: int, *, frozen: bool, start: float | None = None) -> FleetSpec:
+def fleet_spec(
+    seed: int, *, frozen: bool, size: Literal["demo", "mixed"] = "demo", start: float | None = None
+) -> FleetSpec:
     """The fleet of the command line. `start` (Unix seconds) is when its steps begin; None means now."""
     from kcloud_exporter.fleet import FleetSpec
 
-    return FleetSpec(seed=seed, frozen=frozen, step_seconds=STEP_SECONDS, start=start)
+    return FleetSpec(seed=seed, size=size, frozen=frozen, step_seconds=STEP_SECONDS, start=start)
 
 
-def demo(options: ServeOptions, *, seed: int, frozen: bool) -> int:
+def demo(options: ServeOptions, *, seed: int, world: str, frozen: bool) -> int:
     """`serve` with zero configuration: the simulated fleet on loopback, aggregated."""
-    return asyncio.run(_demo(options, seed, frozen=frozen))
+    return asyncio.run(_demo(options, seed, world, frozen=frozen))
 
 
-async def _demo(options: ServeOptions, seed: int, *, frozen: bool) -> int:
+async def _demo(options: ServeOptions, seed: int, world: str, *, frozen: bool) -> int:
     """The fleet runs in a process of its own: what it measures must not wait for what reads it."""
     begun = time.time()
-    arguments = ["--fleet.for-demo", "--fleet.seed", str(seed), "--fleet.start", str(begun)]
+    arguments = ["--fleet.for-demo", "--fleet.seed", str(seed), "--fleet.world", world, "--fleet.start", str(begun)]
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

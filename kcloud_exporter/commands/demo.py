@@ -24,4 +24,4 @@ def add(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter import app
 
-    return app.demo(serve_options(args), seed=args.seed, frozen=args.frozen)
+    return app.demo(serve_options(args), seed=args.seed, world=args.world, frozen=args.frozen)

@@ -108,6 +108,13 @@ def fleet_flags(command: argparse.ArgumentParser) -> None:
     """Which simulated fleet."""
     command.add_argument("--fleet.seed", dest="seed", type=int, default=7, help="which fleet (default: 7)")
     command.add_argument(
+        "--fleet.world",
+        dest="world",
+        choices=("demo", "mixed"),
+        default="demo",
+        help="demo: three clusters on two sites; mixed: one cluster with a server of every maker (default: demo)",
+    )
+    command.add_argument(
         "--fleet.frozen",
         dest="frozen",
         action="store_true",

@@ -35,7 +35,7 @@ def _run(args: argparse.Namespace) -> int:
     from kcloud_exporter import app
 
     return app.fleet(
-        app.fleet_spec(args.seed, frozen=args.frozen, start=args.start),
+        app.fleet_spec(args.seed, frozen=args.frozen, size=args.world, start=args.start),
         write_config=args.write_config,
         for_demo=args.for_demo,
     )

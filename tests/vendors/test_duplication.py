@@ -40,6 +40,8 @@ def rows(name: str, labels: list[str], watts: float) -> str:
 
 GPU = 'gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1"'
 NPU = 'arch="rngd",device="npu0",uuid="U",hostname="n1",label="rms"'
+AMD = ("amd_gpu_package_power", "amd_gpu_average_package_power", "amd_gpu_power_usage")
+GAUDI = 'UUID="01P0",Serial="AN",id="0"'
 CASES = {
     "dcgm-7-mig-instances": Case(
         rows(
@@ -134,6 +136,83 @@ CASES = {
         "ipmi",
         "node_wall_power_watts",
         {"from": ["ipmi_power_watts"], "rows": "partitioned", "parts": ["name"]},
+    ),
+    "amd-three-views-of-one-power": Case(
+        "".join(f'{name}{{serial_number="s",gpu_partition_id="0",hostname="n1"}} 400\n' for name in AMD),
+        400,
+        3,
+        "amd",
+        "accelerator_power_watts",
+        {"rows": "partitioned", "parts": ["gpu_partition_id"]},
+    ),
+    "ascend-a-cards-power-on-each-of-its-2-chips": Case(
+        "".join(
+            f'npu_chip_info_power{{id="{n}",model_name="310P3",pcie_bus_info="0000:01:00.0",vdie_id="{n}"}} 76\n'
+            for n in range(2)
+        ),
+        76,
+        2,
+        "ascend",
+        "accelerator_power_watts",
+        {"rows": "exclusive", "parts": []},
+    ),
+    "gaudi-milliwatts-under-two-names": Case(
+        f"habanalabs_power_mW{{{GAUDI}}} 391000\naccelerator_power_usage_watts{{{GAUDI}}} 391000\n",
+        391,
+        2000,
+        "gaudi",
+        "accelerator_power_watts",
+        {"rows": "partitioned", "parts": ["UUID"], "unit": "W", "high": 1e6},
+    ),
+    "xpumd-card-package-and-2-tiles": Case(
+        "".join(
+            f'hw_power_watts{{hw_id="a",pci_bdf="0000:05:00.0",com_intel_subdevice_id="{tile}",'
+            f'hw_sensor_location="{location}"}} {watts}\n'
+            for tile, location, watts in (
+                ("", "card", 500),
+                ("", "package", 440),
+                ("0", "package", 220),
+                ("1", "package", 220),
+            )
+        ),
+        500,
+        1380 / 500,
+        "intel_xpumd",
+        "accelerator_power_watts",
+        {"where": {}, "rows": "partitioned", "parts": ["com_intel_subdevice_id", "hw_sensor_location"]},
+    ),
+    "xpum-2-gpus-and-their-card": Case(
+        rows("xpum_power_watts", ['uuid="a"', 'uuid="b"', 'uuid="a",card="a+b"'], 30),
+        60,
+        1.5,
+        "intel_xpum",
+        "accelerator_power_watts",
+        {"where": {}, "rows": "partitioned", "parts": ["card"]},
+    ),
+    "idrac-the-server-its-parts-and-2-supplies": Case(
+        'idrac_power_control_consumed_watts{id="PowerControl",name="System Power Control"} 500\n'
+        'idrac_power_control_consumed_watts{id="1",name="CPU Sub-system Power"} 180\n'
+        'idrac_power_supply_input_watts{id="PSU.Slot.1"} 255\nidrac_power_supply_input_watts{id="PSU.Slot.2"} 245\n',
+        500,
+        1180 / 500,
+        "idrac",
+        "node_wall_power_watts",
+        {
+            "from": ["idrac_power_control_consumed_watts", "idrac_power_supply_input_watts"],
+            "rows": "partitioned",
+            "parts": ["id"],
+        },
+    ),
+    "cray-a-node-holds-its-domains": Case(
+        "".join(
+            f'ceems_cray_pm_counters_power_watts{{hostname="n1",domain="{domain}"}} {watts}\n'
+            for domain, watts in (("node", 873), ("cpu", 83), ("memory", 41), ("accel0", 99))
+        ),
+        873,
+        1096 / 873,
+        "ceems",
+        "node_wall_power_watts",
+        {"from": ["ceems_cray_pm_counters_power_watts"], "where": {}, "rows": "partitioned", "parts": ["domain"]},
     ),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
