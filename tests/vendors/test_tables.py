@@ -246,3 +246,9 @@ class TestTargetNode:
         book = Book().read(page(1), page(2))
         assert book.shown("kcloud_pod_power_watts") == {("w1", "a", "p", "cpu"): 20}
         assert book.shown("kcloud_node_power_watts") == {("w1", "cpu"): 100}
+
+
+def test_series_by_the_hundred_thousand_are_read_directly_and_asked_of_no_prometheus() -> None:
+    vendors = load_vendors()
+    assert "node_cpu_seconds_total" in vendors.names("node_exporter")
+    assert set(vendors.names()) - set(vendors.asked()) == {"node_cpu_seconds_total"}
