@@ -28,6 +28,7 @@ _TAGS: Final = {
     "clusters": "Clusters",
     "monitoring": "Power now and over time",
     "export": "Files",
+    "explain": "Why a number is what it is",
     "system": "The exporter itself",
     "auth": "Credentials",
 }
@@ -35,6 +36,7 @@ _ERRORS: Final = {
     400: "A parameter is unknown, or its value is.",
     401: "Credentials are needed.",
     404: "There is no such thing; the message names it.",
+    413: "More than a file may hold; the message says what to ask for instead.",
     422: "More than one answer may hold; the message says what to ask for instead.",
     429: "Too many requests.",
     500: "A defect of the exporter.",
@@ -143,7 +145,7 @@ def document(router: Iterable[web.AbstractRoute]) -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "tags": [{"name": name, "description": description} for name, description in tags.items()],
+        "tags": [{"name": name, "description": tags[name]} for name in sorted(tags, key=_rank)],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(schemas.items())),
@@ -158,6 +160,11 @@ def document(router: Iterable[web.AbstractRoute]) -> dict[str, Any]:
         },
         "security": [{}, {"basic": []}],
     }
+
+
+def _rank(tag: str) -> tuple[int, str]:
+    """The order of tags in the document: as they stand in the table, others after them."""
+    return (list(_TAGS).index(tag) if tag in _TAGS else len(_TAGS)), tag
 
 
 def _described(route: web.AbstractRoute, told: Operation) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from aiohttp import web
 from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export.desk import Desk, File
 from kcloud_exporter.export.job import Job
+from kcloud_exporter.export.operations import FORMATS_LISTED, METRICS, POWER, REPORT, TEMPLATES_LISTED
 from kcloud_exporter.export.provenance import Origin, rfc3339
 from kcloud_exporter.export.report.asked import FORMATS as REPORT_FORMATS
 from kcloud_exporter.export.report.asked import LANGUAGES, LONGEST_DAYS, TEMPLATES, read_report
@@ -32,6 +33,7 @@ from kcloud_exporter.export.request import (
     read_request,
 )
 from kcloud_exporter.history.place import Place
+from kcloud_exporter.web.operations import describe
 from kcloud_exporter.web.problems import problem, unknown_parameters
 
 log = logging.getLogger(__name__)
@@ -61,11 +63,11 @@ def routes(deps: ExportDeps, desk: Desk) -> list[web.RouteDef]:
         return await _report(deps, desk, request)
 
     return [
-        web.get("/api/v1/export/power", dataset("power"), allow_head=False),
-        web.get("/api/v1/export/metrics", dataset("metrics"), allow_head=False),
-        web.get("/api/v1/export/report", report, allow_head=False),
-        web.get("/api/v1/export/formats", _formats),
-        web.get("/api/v1/export/templates", _templates),
+        web.get("/api/v1/export/power", describe(dataset("power"), POWER), allow_head=False),
+        web.get("/api/v1/export/metrics", describe(dataset("metrics"), METRICS), allow_head=False),
+        web.get("/api/v1/export/formats", describe(_formats, FORMATS_LISTED)),
+        web.get("/api/v1/export/report", describe(report, REPORT), allow_head=False),
+        web.get("/api/v1/export/templates", describe(_templates, TEMPLATES_LISTED)),
     ]
 
 

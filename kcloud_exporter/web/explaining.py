@@ -10,12 +10,56 @@ import orjson
 from aiohttp import web
 
 from kcloud_exporter.errors import SelectorError
+from kcloud_exporter.web.operations import Operation, describe, query
 from kcloud_exporter.web.problems import problem, unknown_parameters
 
 Explain = Callable[[str, int | None], Awaitable[tuple[dict[str, Any], float]]]
 """(series, depth) → (tree as data, Unix time of its cycle). Raises SelectorError."""
 DEEPEST: Final = 64
 _PARAMETERS: Final = frozenset({"series", "depth"})
+
+
+_EXAMPLE: Final = {
+    "timestamp": "2026-11-24T00:00:00.000Z",
+    "cluster": None,
+    "resource_type": "explanation",
+    "data": {"value": 75.0, "label": "held of GPU-1"},
+    "metadata": {},
+}
+_OPERATION: Final = Operation(
+    "explain",
+    "Why is it this number?",
+    "The tree of samples, scales, choices and shares whose arithmetic gives one power number.",
+    (
+        {
+            **query(
+                "series",
+                "Which number, as in a query: a family, and as many labels as it takes to mean one series.",
+                {"type": "string", "minLength": 1},
+                'kcloud_node_power_watts{cluster="seoul-a",node="gpu-2",component="gpu"}',
+            ),
+            "required": True,
+        },
+        query("depth", "Levels of the tree.", {"type": "integer", "minimum": 1, "maximum": DEEPEST}, 4),
+    ),
+    {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": list(_EXAMPLE),
+                "properties": {
+                    "timestamp": {"type": "string", "format": "date-time"},
+                    "cluster": {"type": ["string", "null"]},
+                    "resource_type": {"type": "string"},
+                    "data": {"type": "object", "description": "The tree."},
+                    "metadata": {"type": "object"},
+                },
+            },
+            "example": _EXAMPLE,
+        }
+    },
+    statuses=(404, 503),
+)
 
 
 def explain_routes(explain: Explain) -> list[web.RouteDef]:
@@ -43,4 +87,4 @@ def explain_routes(explain: Explain) -> list[web.RouteDef]:
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
-    return [web.get("/api/v1/explain", answer)]
+    return [web.get("/api/v1/explain", describe(answer, _OPERATION))]

@@ -30,6 +30,20 @@ class Operation:
     statuses: tuple[int, ...] = ()
 
 
+def query(name: str, description: str, schema: Mapping[str, Any], example: Any = None) -> dict[str, Any]:
+    """A Parameter Object of the query string."""
+    told = {"name": name, "in": "query", "description": description, "required": False, "schema": dict(schema)}
+    return told if example is None else {**told, "example": example}
+
+
+def names(name: str, description: str, example: str, most: int | None = None) -> dict[str, Any]:
+    """A parameter that is a name among known ones; one that may be given `most` times."""
+    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    if most is None:
+        return query(name, description, schema, example)
+    return query(name, description, {"type": "array", "items": schema, "maxItems": most}, [example])
+
+
 def describe(handler: Handler, operation: Operation) -> Handler:
     """The handler, with what the document says of it."""
     setattr(handler, _ATTRIBUTE, operation)
