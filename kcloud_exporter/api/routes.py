@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import math
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +34,11 @@ _THREADS: Final = 2
 _WAITING: Final = 32
 """Large answers that wait for a thread; more questions are refused."""
 _KEPT_BYTES: Final = 32 * 2**20
+_OVERHEAD: Final = 1024
+"""Bytes that a kept answer costs besides its body."""
+_KNOWN: Final = 1024
+"""Paths with their query that are remembered as read."""
+_STALE_CHECK_SECONDS: Final = 1.0
 _WORTH_COMPRESSING: Final = 1_000
 _HISTORY_STATUS: Final = {"bad_request": 400, "too_large": 422, "unavailable": 503}
 NO_HISTORY: Final = "no history is kept; configure `history:` (backend embedded or prometheus) and restart"
@@ -99,6 +106,8 @@ class Answers:
         self._stale = ""
         self._kept: OrderedDict[tuple[str, bool], asyncio.Future[bytes]] = OrderedDict()
         self._bytes = 0
+        self._checked = -math.inf
+        self._known: dict[str, tuple[Values, str, str]] = {}
         self._run = secrets.token_hex(4)
         self._threads = ThreadPoolExecutor(_THREADS, "api")
         self._waiting = 0
@@ -108,13 +117,28 @@ class Answers:
         snapshot = self.deps.snapshot()
         if snapshot is None:
             raise RequestError(503, "there is no snapshot yet: the first cycle has not ended")
-        status = self.deps.status()
-        stale = "" if status.ready else status.ready_reason
-        if snapshot is not self._snapshot or bool(stale) != bool(self._stale):
-            self._kept.clear()
-            self._bytes = 0
-            self._snapshot, self._stale = snapshot, stale
-        return self._views.of(snapshot), stale
+        now = time.monotonic()
+        if snapshot is not self._snapshot or now > self._checked + _STALE_CHECK_SECONDS:
+            status = self.deps.status()
+            stale = "" if status.ready else status.ready_reason
+            self._checked = now
+            if snapshot is not self._snapshot or bool(stale) != bool(self._stale):
+                self._kept.clear()
+                self._known.clear()
+                self._bytes = 0
+                self._snapshot, self._stale = snapshot, stale
+        return self._views.of(snapshot), self._stale
+
+    def question(self, route: Route, request: web.Request) -> tuple[Values, str, str]:
+        """(values, question, ETag) of a request; the same text is read once per snapshot. Raises RequestError."""
+        known = self._known.get(request.raw_path)
+        if known is None:
+            values = read(route.parameters, request.match_info, request.query.items())
+            asked = question_of(route, values)
+            known = values, asked, self.tag(asked)
+            if len(self._known) < _KNOWN:
+                self._known[request.raw_path] = known
+        return known
 
     def tag(self, question: str) -> str:
         """The ETag of the answer to a question by the newest snapshot. Weak: compressed or not, it is the same."""
@@ -137,7 +161,7 @@ class Answers:
         kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
-            return await asyncio.shield(kept)
+            return kept.result() if kept.done() else await asyncio.shield(kept)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._kept[key] = future
         try:
@@ -168,13 +192,13 @@ class Answers:
             self._waiting -= 1
 
     def _keep(self, key: tuple[str, bool], size: int) -> None:
-        self._bytes += size
+        self._bytes += size + _OVERHEAD
         while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
             oldest, future = next(iter(self._kept.items()))
             if oldest == key or not future.done():
                 break
             del self._kept[oldest]
-            self._bytes -= len(future.result())
+            self._bytes -= len(future.result()) + _OVERHEAD
 
 
 def _packed(body: bytes, packed: bool) -> bytes:
@@ -192,13 +216,12 @@ def handler(route: Route, answers: Answers) -> Callable[[web.Request], Awaitable
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            values = read(route.parameters, request.match_info, request.query.items())
-            question = question_of(route, values)
             answers.now()
+            values, question, tag = answers.question(route, request)
             headers = {"Vary": "Accept-Encoding", "Cache-Control": "private, no-cache" if cacheable else "no-store"}
             if cacheable:
-                headers["ETag"] = answers.tag(question)
-                if _matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
+                headers["ETag"] = tag
+                if _matches(request.headers.get("If-None-Match", ""), tag):
                     # Only what would be answered 200 may be 304: the tag can only have come from such an answer.
                     return web.Response(status=304, headers=headers)
             packed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
