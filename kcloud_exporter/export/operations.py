@@ -85,7 +85,7 @@ REPORT: Final = Operation(
         query("template", "Which days.", {"type": "string", "enum": list(TEMPLATES), "default": "daily"}, "weekly"),
         query("format", "The kind of file.", {"type": "string", "enum": list(REPORT_FORMATS), "default": "pdf"}, "pdf"),
         query("lang", "Its language.", {"type": "string", "enum": list(LANGUAGES), "default": "en"}, "ko"),
-        query("tz", "The time zone of its days; that of the site, if nothing is said.", {"type": "string"}, "Asia/Seoul"),
+        query("tz", "Time zone of its days; usually the site's.", {"type": "string"}, "Asia/Seoul"),
         query("start_date", "A day of the span; the first one of a custom report.", _DATE, "2026-11-23"),
         query("end_date", "The last day of a custom report.", _DATE, "2026-11-24"),
         names("cluster", "Only this cluster.", "seoul-a"),
@@ -100,7 +100,8 @@ REPORT: Final = Operation(
 
 def _listed(summary: str, description: str, kind: str, row: dict[str, Any]) -> Operation:
     keys = ("timestamp", "cluster", "resource_type", "data", "metadata")
-    example = dict(zip(keys, ("2026-11-24T00:00:00.000Z", None, kind, [row], {}), strict=True))
+    values: tuple[Any, ...] = ("2026-11-24T00:00:00.000Z", None, kind, [row], {})
+    example = dict(zip(keys, values, strict=True))
     content = {"schema": {"type": "object", "required": list(keys)}, "example": example}
     return Operation("export", summary, description, (), {"application/json": content})
 
@@ -115,5 +116,10 @@ TEMPLATES_LISTED: Final = _listed(
     "Kinds of reports",
     "The templates, which days each means, and its formats and languages.",
     "report_templates",
-    {"template": "daily", "description": "the day of start_date, or yesterday", "formats": ["pdf"], "languages": ["en"]},
+    {
+        "template": "daily",
+        "description": "the day of start_date, or yesterday",
+        "formats": ["pdf"],
+        "languages": ["en"],
+    },
 )

@@ -17,6 +17,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from kcloud_exporter import app
 from kcloud_exporter.api.monitoring import STREAMS
 from kcloud_exporter.config.load import parse_config
+from kcloud_exporter.export.request import PARAMETERS
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.web.operations import operation_of
@@ -90,6 +91,9 @@ async def test_every_route_of_the_api_is_in_the_document(served: Served) -> None
     document = json.loads(body)
     OpenAPIV31SpecValidator(document).validate()
     assert {"/api/v1/explain", "/api/v1/monitoring/events/power", "/api/v1/export/power"} <= set(document["paths"])
+    for name, known in PARAMETERS.items():
+        described = {p["name"] for p in document["paths"][f"/api/v1/export/{name}"]["get"]["parameters"]}
+        assert described == known
     assert {f"/api/v1{path}" for path, _, _ in STREAMS} <= {path for _, path, _ in served.routes}
 
 
