@@ -20,7 +20,6 @@ VALUES = parse_values(BUDGETS, ALERTS)
 RECORDING = only([*power_group(VALUES).rules, *budget_group(VALUES).rules])
 """Alerts about energy get the recorded series as their input."""
 BY_NAME = {alert.name: alert for alert in alerts_of(VALUES)}
-LATE = "120m"
 
 
 def alerts_of_group(group: str) -> str:
@@ -42,7 +41,9 @@ def fires_and_is_silent(name: str) -> list[dict[str, Any]]:
         Firing(name, f"{minutes - 1}m"),
         Firing(name, f"{minutes + 1}m", labels, annotations),
     ]
-    silent = [case(inputs, [Firing(name, f"{minutes + 1}m"), Firing(name, LATE)]) for inputs in said.silent]
+    silent = [
+        case(inputs, [Firing(name, f"{minutes + 1}m"), Firing(name, f"{minutes + 20}m")]) for inputs in said.silent
+    ]
     return [case(said.fires, fires), *silent]
 
 
