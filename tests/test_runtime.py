@@ -247,3 +247,24 @@ async def test_a_hung_cluster_delays_the_others_once_and_never_again(fleet: Flee
     assert page[f'kcloud_source_up{{cluster="seoul-a",source="dcgm@127.0.0.1:{port}"}}'] == 0
     assert took < 3, "the second cycle did not wait for the time-out"
     assert page[SEOUL] == first[SEOUL] > 0
+
+
+@pytest.mark.parametrize("inventory", [True, False])
+async def test_a_source_that_has_never_answered_may_hide_a_node(fleet: Fleet, inventory: bool) -> None:
+    """Without an inventory nobody knows whose power is missing, so there is no PUE; with one the node is known."""
+    it = Running(fleet)
+    dead = {"exporter": {"vendor": "ipmi", "name": "dead", "targets": ["http://127.0.0.1:9/metrics"]}}
+    it.data["clusters"] = [dict(cluster) for cluster in it.data["clusters"]]
+    for cluster in it.data["clusters"]:
+        sources = [s for s in cluster["sources"] if inventory or s["exporter"]["vendor"] != "kube_state_metrics"]
+        cluster["sources"] = [*sources, dead] if cluster["name"] == "seoul-a" else sources
+    it.runtime = Runtime(it.config(), it.config)
+    try:
+        for _ in range(2):  # joule counters tell watts in the second cycle
+            await it.runtime.tick()
+        page = await it.page()
+    finally:
+        await it.close()
+
+    assert page['kcloud_site_it_power_watts{site="icn1"}'] > 0
+    assert ('kcloud_site_pue_ratio{site="icn1",category="pue2",method="measured"}' in page) == inventory

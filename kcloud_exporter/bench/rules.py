@@ -19,28 +19,43 @@ from typing import Any, Final
 
 import yaml
 
-_DCGM: Final = "exported_namespace, exported_pod, Hostname"
-RULES: Final = {
+_POD: Final = "exported_namespace, exported_pod, Hostname"
+_PACKAGE: Final = 'zone=~"package|dram"'
+_AS_NODE: Final = '"Hostname", "$1", "node_name", "(.*)"'
+_POWER: Final = {
     "accelerator:power": "max by (Hostname, UUID, modelName) (DCGM_FI_DEV_POWER_USAGE)",
+    "pod:gpu": f"sum by ({_POD}) (DCGM_FI_DEV_POWER_USAGE)",
+    "pod:cpu_memory": "sum by (node_name, pod_namespace, pod_name, zone) (kepler_pod_cpu_watts)",
+    "namespace:gpu": "sum by (exported_namespace) (DCGM_FI_DEV_POWER_USAGE)",
+    "namespace:cpu_memory": "sum by (pod_namespace, zone) (kepler_pod_cpu_watts)",
+    "node:gpu": "sum by (Hostname) (DCGM_FI_DEV_POWER_USAGE)",
+    "node:cpu_memory": f"sum by (node_name, zone) (kepler_node_cpu_watts{{{_PACKAGE}}})",
+    "cluster:gpu": "sum(DCGM_FI_DEV_POWER_USAGE)",
+    "cluster:cpu_memory": f"sum by (zone) (kepler_node_cpu_watts{{{_PACKAGE}}})",
+}
+RULES: Final = {
+    **_POWER,
+    **{f"{name}:joules": f"({name}:joules or 0 * {name}) + 15 * {name}" for name in _POWER},
+    "accelerator:info": "max by (Hostname, UUID, modelName, gpu, pci_bus_id, DCGM_FI_DRIVER_VERSION) "
+    "(DCGM_FI_DEV_POWER_USAGE * 0 + 1)",
     "accelerator:utilization": "max by (Hostname, UUID) (DCGM_FI_DEV_GPU_UTIL) / 100",
     "accelerator:temperature": "max by (Hostname, UUID) (DCGM_FI_DEV_GPU_TEMP)",
     "accelerator:sm_clock": "max by (Hostname, UUID) (DCGM_FI_DEV_SM_CLOCK) * 1e6",
     "accelerator:memory_clock": "max by (Hostname, UUID) (DCGM_FI_DEV_MEM_CLOCK) * 1e6",
     "accelerator:memory_used": "max by (Hostname, UUID) (DCGM_FI_DEV_FB_USED) * 2^20",
+    "accelerator:memory_total": "max by (Hostname, UUID) (DCGM_FI_DEV_FB_USED + DCGM_FI_DEV_FB_FREE) * 2^20",
     "accelerator:healthy": "max by (Hostname, UUID) (DCGM_FI_DEV_XID_ERRORS) == bool 0",
-    "pod:gpu": f"sum by ({_DCGM}) (DCGM_FI_DEV_POWER_USAGE)",
-    "pod:cpu_memory": "sum by (node_name, pod_namespace, pod_name, zone) (kepler_pod_cpu_watts)",
-    "namespace:gpu": "sum by (exported_namespace) (DCGM_FI_DEV_POWER_USAGE)",
-    "namespace:cpu_memory": "sum by (pod_namespace, zone) (kepler_pod_cpu_watts)",
-    "node:gpu": "sum by (Hostname) (DCGM_FI_DEV_POWER_USAGE)",
-    "node:cpu_memory": 'sum by (node_name, zone) (kepler_node_cpu_watts{zone=~"package|dram"})',
-    "node:other": "max by (instance) (ipmi_dcmi_power_consumption_watts) - on (instance) group_left sum by (instance) "
-    '(label_replace(kepler_node_cpu_watts{zone=~"package|dram"}, "instance", "$1", "node_name", "(.*)"))',
-    "cluster:gpu": "sum(DCGM_FI_DEV_POWER_USAGE)",
-    "cluster:cpu_memory": 'sum by (zone) (kepler_node_cpu_watts{zone=~"package|dram"})',
+    "accelerator:allocation": f"count by (Hostname, UUID, {_POD}) (DCGM_FI_DEV_POWER_USAGE) "
+    "/ on (Hostname, UUID) group_left count by (Hostname, UUID) (DCGM_FI_DEV_POWER_USAGE)",
+    "node:wall": "max by (instance) (ipmi_dcmi_power_consumption_watts)",
+    "node:residual": 'label_replace(node:wall, "Hostname", "$1", "instance", "(.*)") - on (Hostname) '
+    f"(node:gpu + on (Hostname) sum by (Hostname) (label_replace(node:cpu_memory, {_AS_NODE})))",
+    "node:unattributed_gpu": "node:gpu - on (Hostname) sum by (Hostname) (pod:gpu)",
+    "node:unattributed_cpu_memory": "node:cpu_memory - on (node_name, zone) sum by (node_name, zone) (pod:cpu_memory)",
     "hardware:temperature": "max by (instance, name) (ipmi_temperature_celsius)",
+    "hardware:power": "max by (instance) (ipmi_dcmi_power_consumption_watts)",
 }
-"""What the conventional pipeline makes as well: no shares, no choice of meters, no rejection, no energy."""
+"""The families that stand on our page of the same series. There are no choices of meters and no rejections in them."""
 _EVALUATIONS: Final = 4
 _PATIENCE: Final = 600.0
 

@@ -169,7 +169,7 @@ class Pipeline:
         name = cluster.cluster.name
         if monotonic - self._books_at.get(name, -math.inf) > self.config.global_.max_staleness:
             empty = ClusterSnapshot(name, cluster.cluster.site, cluster.source_tables())
-            self._books[name] = Books(empty, None, 0, 0, {}, {}, small_table([]), Interval(0.0, 0.0))
+            self._books[name] = Books(empty, None, 0, 0, 0, {}, {}, small_table([]), Interval(0.0, 0.0))
 
     def _persist(self, now: float, monotonic: float) -> None:
         """Counters are on disk before the page that shows them."""

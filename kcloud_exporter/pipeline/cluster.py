@@ -46,12 +46,17 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """One cluster's result of one cycle: what is shown, and what its site needs."""
+    """One cluster's result of one cycle: what is shown, and what its site needs.
+
+    `unheard` counts the sources that have never answered, where no inventory says which nodes there are: behind each
+    of them may stand a node that nobody knows of.
+    """
 
     snapshot: ClusterSnapshot
     it_watts: float | None
     nodes_measured: int
     nodes_known: int
+    unheard: int
     facility: Mapping[str, float]
     tables: dict[str, Table]
     namespace_watts: Table
@@ -131,11 +136,15 @@ class ClusterPipeline:
             math.fsum(watts) if watts else None,
             int(ledger.node_measured.sum()),
             known,
+            0 if readings.has_inventory else self._unheard(),
             facility_watts(readings),
             tables,
             namespace_watts,
             span,
         )
+
+    def _unheard(self) -> int:
+        return sum(state.up is False and state.last_success is None for state in self.sources.values())
 
     def families(self) -> ClusterFamilies | None:
         """What explains the numbers of the last cycle; None when it has failed. Good until the next cycle."""

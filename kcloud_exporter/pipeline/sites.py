@@ -115,7 +115,7 @@ class Sites:
             facility.setdefault(meter.category, []).append(math.nan if watts is None else watts)
         sums = {category: math.fsum(watts) for category, watts in facility.items() if not any(map(math.isnan, watts))}
         it = [b.it_watts for b in books if b.it_watts is not None]
-        known = sum(b.nodes_known for b in books)
+        known = sum(b.nodes_known + b.unheard for b in books)
         share = sum(b.nodes_measured for b in books) / known if known else 0.0
         power = site_power(
             sums,
