@@ -101,7 +101,7 @@ def _secret(value: Secret | None, file: str | None) -> str:
         return "" if value is None else value.get_secret_value()
     try:
         secret = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
+    except (OSError, ValueError) as exc:  # no UTF-8, or a NUL in the path
         raise SourceError("auth", f"cannot read {file}: {type(exc).__name__}") from None
     if not secret.isprintable():
         raise SourceError("auth", f"{file} holds more than one line")
@@ -126,7 +126,7 @@ def _new_context(tls: Tls | None) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if tls is not None and tls.cert_file is not None:
             context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as exc:
+    except (OSError, ValueError) as exc:  # ssl's own errors are OSErrors; a NUL in a path is a ValueError
         raise SourceError("tls", f"cannot load the TLS files: {exc}") from None
     if tls is not None and tls.insecure_skip_verify:
         context.check_hostname = False
@@ -141,6 +141,6 @@ def tls_stamp(tls: Tls | None) -> tuple[int, ...]:
     for file in files:
         try:
             stamps.append(Path(file).stat().st_mtime_ns if file else 0)
-        except OSError:
+        except (OSError, ValueError):
             stamps.append(-1)
     return tuple(stamps)

@@ -33,8 +33,8 @@ _PAIR: Final = re.compile(r'([a-zA-Z0-9_]++)[ \t]*+=[ \t]*+"([^"\\]*+(?>(?:\\\0*
 _ESCAPE: Final = re.compile(r'\\([\\"n])')
 
 _TEXT_COMMENT: Final = re.compile(
-    rb"%b(?:#(?:[ \t]++(?:HELP[ \t]++%b(?P<help>.*)|TYPE[ \t]++%b.(?:counter|gauge|histogram|summary|untyped)"
-    rb"|(?!(?:HELP|TYPE)[ \t]).*)|(?![ \t])[^\0]*))?" % (_W, _NAME, _NAME)
+    rb"%b(?:#(?:[ \t]++(?:HELP[ \t]++%b(?P<help>(?!\0).*)|TYPE[ \t]++%b.(?:counter|gauge|histogram|summary|untyped)"
+    rb"|(?!\0|(?:HELP|TYPE)[ \t]).*)|(?![ \t])[^\0]*))?" % (_W, _NAME, _NAME)
 )
 _OM_TYPES = rb"counter|gauge|histogram|gaugehistogram|summary|info|stateset|unknown"
 _OM_COMMENT: Final = re.compile(

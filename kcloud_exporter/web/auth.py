@@ -188,7 +188,7 @@ class WebAuth:
                 context.load_cert_chain(folder / tls.cert_file, folder / tls.key_file)
                 if tls.client_ca_file is not None:
                     context.load_verify_locations(folder / tls.client_ca_file)
-            except (OSError, ssl.SSLError) as exc:
+            except (OSError, ValueError) as exc:  # ssl's own errors are OSErrors; a NUL in a path is a ValueError
                 raise ConfigError([f"tls_server_config: {exc}"]) from exc
             context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
             self._server_context = context

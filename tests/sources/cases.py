@@ -126,6 +126,8 @@ TEXT_REJECTED: Final[tuple[bytes, ...]] = (
     b"# TYPE a gauge\r\na 1\n",
     b"# HELP 9a x\na 1\n",
     b"# HELP a \xff\na 1\n",
+    b"# HELP a\x00 x\na 1\n",
+    b"# HELP ax\x00y\na 1\n",
     b"a 1\nb 2 x\n",
 )
 OPENMETRICS_ACCEPTED: Final[tuple[bytes, ...]] = (

@@ -429,7 +429,8 @@ async def test_a_certificate_that_does_not_hold(certificates: Path) -> None:
 
 
 async def test_tls_files_that_cannot_be_read(certificates: Path) -> None:
-    assert await reason_of(over_tls(certificates, Tls(ca_file="no/such/file"))) == "tls"
+    for no_file in ("no/such/file", "no\0file"):
+        assert await reason_of(over_tls(certificates, Tls(ca_file=no_file))) == "tls"
     assert await reason_of(over_tls(certificates, Tls(cert_file=str(certificates / "server.key")))) == "tls"
 
 
