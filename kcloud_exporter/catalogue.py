@@ -80,6 +80,15 @@ ACCELERATOR_UTILIZATION = Family(
     _DEVICE,
     "accelerator",
 )
+ACCELERATOR_CORE_UTILIZATION = Family(
+    "kcloud_accelerator_core_utilization_ratio",
+    "gauge",
+    "Share of time in which one core of an accelerator was busy, 0 to 1, where its exporter tells cores apart. Source: "
+    "furiosa_npu_core_utilization.",
+    (*_DEVICE, "core"),
+    "accelerator",
+    "experimental",
+)
 ACCELERATOR_MEMORY_USED = Family(
     "kcloud_accelerator_memory_used_bytes",
     "gauge",

@@ -84,6 +84,13 @@ class DeviceTemperature(Model):
     temperatures: list[Sensor] = Field(description="Every sensor.")
 
 
+class Core(Model):
+    """One core of a device."""
+
+    core: str = Field(description="Its number.", examples=["0"])
+    utilization_percent: float = quantity("How busy it is.", "percent")
+
+
 class Cores(Model):
     """Cores of one device: how busy they are on the average, and who holds them."""
 
@@ -94,6 +101,7 @@ class Cores(Model):
     clock_hertz: float | None = quantity("Clock of its cores.", "hertz")
     allocation_ratio: float | None = quantity("Part of its cores that containers hold.", "ratio")
     holders: list[Holder] = Field(description="Who holds which part of the cores.")
+    cores: list[Core] = Field(description="Each core, where the exporter tells them apart.")
 
 
 class Summary(Model):
@@ -241,7 +249,12 @@ def cores(view: View, values: Values, kind: str | None, name: str) -> Answer:
     key, row = _key(frame), frame.rows()[0]
     data = {field: row[field] for field in Cores.model_fields if field in row}
     data["holders"] = holders(view, key, frame.total("power_watts"))
-    return Answer(data, key[0], [lack("cores", "exporters' rows per core are kept as their mean only")])
+    told = _named(view, catalogue.ACCELERATOR_CORE_UTILIZATION.name, key)
+    data["cores"] = [
+        {"core": each["name"], "utilization_percent": each["value"] * 100.0}
+        for each in sorted(told, key=lambda each: (len(each["name"]), each["name"]))
+    ]
+    return Answer(data, key[0], [] if told else [lack("cores", "its exporter does not tell cores apart")])
 
 
 def summed(frame: Frame) -> dict[str, Any]:

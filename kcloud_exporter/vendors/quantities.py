@@ -27,6 +27,7 @@ _ALL: Final = (
     Quantity("accelerator_mean_power_watts", "device", 0.0, 5_000.0),
     Quantity("accelerator_power_limit_watts", "device", 1.0, 10_000.0),
     Quantity("accelerator_utilization_ratio", "device", 0.0, 1.05),
+    Quantity("accelerator_core_utilization_ratio", "device_sensor", 0.0, 1.05),
     Quantity("accelerator_engine_active_ratio", "partition", 0.0, 1.05),
     Quantity("accelerator_share_utilization_ratio", "share", 0.0, 1.05),
     Quantity("accelerator_share_allocation_ratio", "share", 0.0, 1.05),

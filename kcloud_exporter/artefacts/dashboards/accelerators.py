@@ -81,6 +81,13 @@ def _use() -> tuple[Any, ...]:
             Query(_of_kind(catalogue.ACCELERATOR_UTILIZATION), _NAMED),
             at_least=0,
         ),
+        graph(
+            "Utilization of cores",
+            "Each core of a device, where its exporter tells cores apart.",
+            "percentunit",
+            Query(_of_kind(catalogue.ACCELERATOR_CORE_UTILIZATION), _NAMED + " {{core}}"),
+            at_least=0,
+        ),
         ranking(
             "Held and idle by namespace",
             "Power of devices that are held and do no work: candidates to be freed.",
