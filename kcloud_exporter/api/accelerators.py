@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.api import parameters as p
+from kcloud_exporter.api.aggregates import counted, highest, mean
 from kcloud_exporter.api.answers import Answer, Model, lack, paged
 from kcloud_exporter.api.frames import Frame, Texts, total_by
 from kcloud_exporter.api.models import quantity, row_model
@@ -282,28 +283,6 @@ def summed(frame: Frame) -> dict[str, Any]:
         "by_status": counted(frame, "status"),
         "power_watts_by_vendor": total_by(frame.texts["vendor"], n["power_watts"]),
     }
-
-
-def counted(frame: Frame, field: str) -> dict[str, int]:
-    """How many rows have each value of a text; what is not known counts as `unknown`."""
-    found: dict[str, int] = {}
-    for value in frame.texts[field].tolist():
-        found[value or "unknown"] = found.get(value or "unknown", 0) + 1
-    return found
-
-
-def mean(frame: Frame, field: str) -> float | None:
-    """The mean of what is known of a field."""
-    values = frame.numbers[field]
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def highest(frame: Frame, field: str) -> float | None:
-    """The highest of what is known of a field."""
-    values = frame.numbers[field]
-    known = values[~np.isnan(values)]
-    return float(known.max()) if len(known) else None
 
 
 _VENDOR: Final = p.text("vendor", "Only devices of this maker.", "nvidia")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.api.accelerators import mean
+from kcloud_exporter.api.aggregates import mean
 from kcloud_exporter.api.answers import Model, lack
 from kcloud_exporter.api.models import quantity
 from kcloud_exporter.api.resources import ACCELERATORS, CLUSTERS, NAMESPACES, NODES, PODS, SITES

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from kcloud_exporter.api import parameters as p
-from kcloud_exporter.api.accelerators import highest, mean
+from kcloud_exporter.api.aggregates import highest, mean
 from kcloud_exporter.api.answers import Answer, Model, page, paged
 from kcloud_exporter.api.frames import Frame, Texts
 from kcloud_exporter.api.models import quantity, row_model

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.api import parameters as p
-from kcloud_exporter.api.accelerators import Device, counted, left_out, mean, status_of
+from kcloud_exporter.api.accelerators import Device, left_out, status_of
+from kcloud_exporter.api.aggregates import counted, mean
 from kcloud_exporter.api.answers import Answer, Model, lack, paged
 from kcloud_exporter.api.frames import Frame, total_by
 from kcloud_exporter.api.models import quantity, row_model

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from kcloud_exporter.api.accelerators import counted
+from kcloud_exporter.api.aggregates import counted
 from kcloud_exporter.api.answers import Answer, Model, rfc3339
 from kcloud_exporter.api.frames import Frame
 from kcloud_exporter.api.resources import ACCELERATORS, CONTAINERS, NODES, PODS, SENSORS, VMS

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from kcloud_exporter.api import parameters as p
-from kcloud_exporter.api.accelerators import left_out, mean
+from kcloud_exporter.api.accelerators import left_out
+from kcloud_exporter.api.aggregates import mean
 from kcloud_exporter.api.answers import Answer, Model, lack, paged
 from kcloud_exporter.api.frames import Frame, total_by
 from kcloud_exporter.api.infrastructure import MAX_POWER, MIN_POWER, between, by_component, check_namespace
