@@ -253,3 +253,15 @@ async def test_workloads_are_divided_by_what_created_them(program: Program) -> N
         row["owner_kind"] for row in await everything(program, "/infrastructure/pods") if row["power_watts"]
     }
     assert "StatefulSet" in kinds
+
+
+async def test_cores_of_an_npu_are_told_where_its_exporter_tells_them_apart(program: Program) -> None:
+    npus = await everything(program, "/accelerators/npus")
+    for vendor, cores in (("furiosa", [str(core) for core in range(8)]), ("rebellions", [])):
+        device = next(npu for npu in npus if npu["vendor"] == vendor)
+        reply = await program.get(f"/accelerators/npus/{device['uuid']}/cores")
+        assert [each["core"] for each in reply.data["cores"]] == cores
+        busy = [each["utilization_percent"] for each in reply.data["cores"]]
+        if busy:
+            assert math.fsum(busy) / len(busy) == exactly(reply.data["utilization_percent"])
+        assert ("cores" in str(reply.json["metadata"])) == (not cores)
