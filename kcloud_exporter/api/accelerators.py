@@ -12,7 +12,7 @@ from kcloud_exporter.api import parameters as p
 from kcloud_exporter.api.aggregates import counted, highest, mean
 from kcloud_exporter.api.answers import Answer, Model, lack, paged
 from kcloud_exporter.api.frames import Frame, Texts, total_by
-from kcloud_exporter.api.models import quantity, row_model
+from kcloud_exporter.api.models import Core, quantity, row_model
 from kcloud_exporter.api.resources import ACCELERATORS, HOLDINGS, Group
 from kcloud_exporter.api.routes import Moment, Route, Values
 from kcloud_exporter.api.statistics import Statistics, statistics
@@ -83,13 +83,6 @@ class DeviceTemperature(Model):
     uuid: str = Field(description="Its uuid.", examples=["GPU-650ccad1-9e57-4176-aa2d-fb655d7e3d51"])
     temperature_celsius: float | None = quantity("The highest of its sensors.", "celsius")
     temperatures: list[Sensor] = Field(description="Every sensor.")
-
-
-class Core(Model):
-    """One core of a device."""
-
-    core: str = Field(description="Its number.", examples=["0"])
-    utilization_percent: float = quantity("How busy it is.", "percent")
 
 
 class Cores(Model):
@@ -250,11 +243,9 @@ def cores(view: View, values: Values, kind: str | None, name: str) -> Answer:
     key, row = _key(frame), frame.rows()[0]
     data = {field: row[field] for field in Cores.model_fields if field in row}
     data["holders"] = holders(view, key, frame.total("power_watts"))
-    told = _named(view, catalogue.ACCELERATOR_CORE_UTILIZATION.name, key)
-    data["cores"] = [
-        {"core": each["name"], "utilization_percent": each["value"] * 100.0}
-        for each in sorted(told, key=lambda each: (len(each["name"]), each["name"]))
-    ]
+    told = {each["name"]: each["value"] for each in _named(view, catalogue.ACCELERATOR_CORE_UTILIZATION.name, key)}
+    in_order = sorted(told, key=lambda core: (len(core), core))
+    data["cores"] = [{"core": core, "utilization_percent": told[core] * 100.0} for core in in_order]
     return Answer(data, key[0], [] if told else [lack("cores", "its exporter does not tell cores apart")])
 
 

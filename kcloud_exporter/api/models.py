@@ -83,3 +83,10 @@ def row_model(name: str, resource: Resource, **more: Any) -> type[Model]:
     fields |= {text.field: text_field(text) for text in resource.texts}
     fields |= {number.field: number_field(number) for number in resource.numbers}
     return create_model(name, __base__=Model, __doc__=f"One of the {resource.name}.", **(fields | more))
+
+
+class Core(Model):
+    """One core of a device."""
+
+    core: str = Field(description="Its number.", examples=["0"])
+    utilization_percent: float = quantity("How busy it is.", "percent")
