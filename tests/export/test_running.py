@@ -7,9 +7,11 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import openapi_spec_validator
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +22,7 @@ from pypdf import PdfReader
 from kcloud_exporter import app
 from kcloud_exporter.cli import main
 from kcloud_exporter.config.load import parse_config
+from kcloud_exporter.export.request import PARAMETERS
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.runtime import Runtime
 from tests.export.making import keep
@@ -112,9 +115,28 @@ async def test_what_cannot_be_made_is_refused_in_the_common_shape_and_what_can_b
         assert (answer.status_code, query) == (status, query)
         assert told in answer.json()["error"]["message"]
 
+    document = (await server.client.get("/../openapi.json")).json()
+    openapi_spec_validator.validate(document)
+    paths = [path for path in document["paths"] if path.startswith(BASE)]
+    assert paths == [f"{BASE}/{name}" for name in ("formats", "metrics", "power", "report", "templates")]
+    for path in paths[1:4]:
+        names = {parameter["name"] for parameter in document["paths"][path]["get"]["parameters"]}
+        assert names == PARAMETERS[path.rpartition("/")[2]], "what is told is what is taken"
+    templates = (await server.client.get("/templates")).json()["data"]
+    assert [row["template"] for row in templates] == ["daily", "weekly", "monthly", "custom"]
     formats = (await server.client.get("/formats")).json()["data"]
     assert [row["format"] for row in formats] == ["json", "csv", "parquet", "excel", "pdf"]
     assert all(row["max_rows"] > 0 for row in formats)
+
+
+async def test_a_report_of_today_tells_the_joules_of_the_counters(server: Server) -> None:
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    answer = await server.client.get("/report", params={"start_date": today, "tz": "UTC"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/pdf"
+    text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
+    assert f"{server.joules() / 3.6e6:,.3f} kWh" in text
+    assert "The period is not over yet" in text
 
 
 async def test_cycles_go_on_while_files_are_made(server: Server) -> None:
