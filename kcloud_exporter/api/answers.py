@@ -25,7 +25,7 @@ class Model(BaseModel):
 class Lack(Model):
     """One thing that an answer lacks."""
 
-    kind: str = Field(description="source, cluster, nodes, snapshot, or field", examples=["source"])
+    kind: str = Field(description="source, cluster, node, snapshot, history, or field", examples=["source"])
     name: str = Field(description="Which one.", examples=["dcgm@10.0.0.7:9400"])
     cluster: str | None = Field(description="Where it belongs to.", examples=["seoul-a"])
     reason: str = Field(description="Why, or what that means.", examples=["its last answer was not good"])

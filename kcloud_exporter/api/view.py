@@ -17,6 +17,8 @@ from kcloud_exporter.api.resources import CLUSTERS, FACT, NODES, SITES, Resource
 from kcloud_exporter.errors import RequestError
 from kcloud_exporter.model import ClusterSnapshot, Snapshot, Table
 
+_INCOMPLETE: Final = {"partial": "a part of its power is not measured", "missing": "known, but without any reading"}
+"""State of a node → why an answer lacks something of it."""
 _TOLD: Final = 100
 """What is missing is told one by one up to here; after that its number is told."""
 
@@ -67,6 +69,7 @@ class View:
         self._views = views
         self._frames: dict[str, Frame] = {}
         self._by_cluster: dict[tuple[str, str], Frame] = {}
+        self._lacking: dict[str | None, tuple[list[dict[str, Any]], int, float | None]] = {}
         self.series = sum(len(table.values) for c in snapshot.clusters.values() for table in c.tables.values())
 
     def frame(self, resource: Resource, cluster: str | None = None) -> Frame:
@@ -114,20 +117,32 @@ class View:
                     if value == value:
                         yield row, value
 
+    def _incomplete(self, cluster: str) -> Iterable[tuple[str, str]]:
+        """(node, state) of the nodes of a cluster that are not wholly measured."""
+        states = self.snapshot.clusters[cluster].facts.get("node_state")
+        for row, value in zip(states.keys.rows, states.values.tolist(), strict=False) if states else ():
+            if value > 0 and row[2] in _INCOMPLETE:
+                yield row[1], row[2]
+
     def missing(self, cluster: str | None) -> tuple[list[dict[str, Any]], int, float | None]:
         """What an answer lacks: (the first of it, how much in all, completeness of its clusters or None)."""
+        known = self._lacking.get(cluster)
+        if known is None:
+            known = self._lacking[cluster] = self._look_for(cluster)
+        return known
+
+    def _look_for(self, cluster: str | None) -> tuple[list[dict[str, Any]], int, float | None]:
         found: list[dict[str, Any]] = []
         for (of, source), up in self.rows_of(catalogue.SOURCE_UP.name, cluster):
             if up == 0:
                 found.append(_lack("source", source, of, "its last answer was not good; what it told before ages out"))
         frame = self.frame(CLUSTERS, cluster)
         names, numbers = frame.texts["cluster"].tolist(), frame.numbers
-        silent = [name for name in self.clusters(cluster) if name not in set(_with_power(frame))]
+        telling = set(_with_power(frame))
+        silent = [name for name in self.clusters(cluster) if name not in telling]
         found += [_lack("cluster", name, name, "nothing is known of its power") for name in silent]
-        for state, why in (("partial", "a part of their power is not measured"), ("missing", "known, but no reading")):
-            for name, count in zip(names, numbers[f"nodes_{state}"].tolist(), strict=True):
-                if count > 0:
-                    found.append(_lack("nodes", f"{count:.0f} {state}", name, why))
+        for name in names:
+            found += [_lack("node", node, name, _INCOMPLETE[state]) for node, state in self._incomplete(name)]
         nodes = sum(numbers[f"nodes_{s}"] for s in ("measured", "partial", "missing"))
         total = float(np.nansum(nodes))
         ratio = float(np.nansum(numbers["nodes_measured"])) / total if total else None

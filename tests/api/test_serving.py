@@ -203,3 +203,19 @@ async def test_more_questions_than_threads_can_answer_are_refused_and_not_piled_
         if reply.status == 503:
             assert reply.headers["Retry-After"] == "5"
     assert (await program.get("/accelerators/all?limit=60")).status == 200
+
+
+async def test_nodes_that_are_not_wholly_measured_are_named(program: Program) -> None:
+    snapshot = program.runtime.store.current
+    assert snapshot is not None
+    old = snapshot.clusters["seoul-a"]
+    table = old.facts["node_state"]
+    rows = [(*row[:2], "partial" if at == 0 else row[2]) for at, row in enumerate(table.keys.rows)]
+    facts = {**old.facts, "node_state": Table(Keys(rows), table.values)}
+    clusters = {**snapshot.clusters, "seoul-a": replace(old, facts=facts)}
+    program.runtime.store.publish(replace(snapshot, clusters=clusters))
+    (lack,) = (await program.get(f"{POWER}?cluster=seoul-a")).json["metadata"]["missing"]
+    assert (lack["kind"], lack["name"], lack["cluster"]) == ("node", rows[0][1], "seoul-a")
+    (row,) = (await program.get("/infrastructure/nodes?status=partial")).data
+    assert row["node"] == rows[0][1]
+    await program.runtime.tick()
