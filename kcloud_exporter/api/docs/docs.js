@@ -115,8 +115,9 @@ async function attempt(url, output, button) {
     const size = new Blob([text]).size;
     output.replaceChildren(
       make("p", { class: "told" }, make("b", { class: response.ok ? "good" : "bad" }, `${response.status} ${response.statusText}`),
-        `${took.toFixed(0)} ms`, `${size.toLocaleString("en")} bytes`, response.headers.get("content-type") || "",
-        response.headers.get("etag") ? `ETag ${response.headers.get("etag")}` : ""),
+        ...[`${took.toFixed(0)} ms`, `${size.toLocaleString("en")} bytes`, response.headers.get("content-type"),
+          response.headers.get("etag") && `ETag ${response.headers.get("etag")}`].filter(Boolean)
+          .map((said) => make("span", {}, said))),
       shown);
   } catch (error) {
     output.replaceChildren(make("p", { class: "told" }, make("b", { class: "bad" }, `no answer: ${error.message}`)));
