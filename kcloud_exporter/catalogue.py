@@ -174,7 +174,7 @@ NODE_RESIDUAL = Family(
 NODE_UNATTRIBUTED = Family(
     "kcloud_node_unattributed_power_watts",
     "gauge",
-    "Power of a node's component that belongs to no pod: idle, system and free accelerators.",
+    "Power of a node's component that belongs to no pod and no VM: idle, system and free accelerators.",
     ("cluster", "node", "component"),
     "node",
 )
