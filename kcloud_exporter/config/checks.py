@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kcloud_exporter.config.endpoints import exporter_names, host_port
+from kcloud_exporter.config.endpoints import exporter_names, host_port, shortened
 from kcloud_exporter.config.environment import names_a_variable
 from kcloud_exporter.config.messages import Problem
 from kcloud_exporter.config.schema import ClusterConfig, SiteConfig, SourceConfig, WorkUnit
@@ -100,7 +100,7 @@ def _check_sources(place: str, sources: Sequence[SourceConfig]) -> Iterator[Prob
     for number, source in enumerate(sources):
         again = [e for e in _endpoints(source) if endpoints.setdefault(e, number) != number]
         for url, _ in again:
-            yield f"{place}.{number}", f"{url} is already read by sources.{endpoints[url, again[0][1]]}"
+            yield f"{place}.{number}", f"{shortened(url)} is already read by sources.{endpoints[url, again[0][1]]}"
         if again:
             continue
         for name, often in Counter(source_names(source)).items():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+_TOLD: Final = frozenset({"target", "module"})
 
 
 def host_port(url: str) -> str:
@@ -22,7 +25,10 @@ def instance_of(url: str) -> str:
 
 
 def exporter_names(vendor: str, name: str | None, urls: Sequence[str]) -> list[str]:
-    """One name per target: `dcgm@host:port`, with path and query where one address has several pages."""
+    """One name per target: `dcgm@host:port`, with path and module where one address has several pages.
+
+    Nothing else of a query stands in a name: names are printed everywhere, and a query may hold a key.
+    """
     if name is not None and len(urls) == 1:
         return [name]
     instances = [instance_of(url) for url in urls]
@@ -33,6 +39,14 @@ def exporter_names(vendor: str, name: str | None, urls: Sequence[str]) -> list[s
     ]
 
 
+def shortened(url: str) -> str:
+    """A URL that may be printed: of its query only what says which page it is (`target`, `module`)."""
+    parts = urlsplit(url)
+    kept = [(name, values[0]) for name, values in parse_qs(parts.query).items() if name in _TOLD]
+    return urlunsplit(parts._replace(query=urlencode(kept), fragment=""))
+
+
 def _page(url: str) -> str:
     parts = urlsplit(url)
-    return (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
+    module = parse_qs(parts.query).get("module", [""])[0]
+    return (parts.path or "/metrics") + (f"?module={module}" if module else "")

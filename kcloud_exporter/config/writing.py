@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import yaml
 from pydantic import BaseModel
 
-from kcloud_exporter.config.endpoints import exporter_names
+from kcloud_exporter.config.endpoints import exporter_names, shortened
 from kcloud_exporter.config.fields import is_duration
 from kcloud_exporter.config.reading import SCALARS
 from kcloud_exporter.config.schema import (
@@ -58,8 +57,8 @@ def config_yaml(config: Config) -> str:
 def without_access(config: Config) -> Config:
     """The same ledger's configuration without credentials, TLS files, queries of URLs, and places of this machine.
 
-    Of a query only `target` stays, which says whose page it is; all of it where the source's name, which stands on
-    the page, holds it too.
+    Of a query only `target` and `module` stay, which say whose page it is; all of it where nothing else tells two
+    targets apart.
     """
     others = {name: of.get_default() for name, of in Config.model_fields.items() if name not in _WRITTEN}
     return config.model_copy(update={**others, "clusters": tuple(_anonymous(cluster) for cluster in config.clusters)})
@@ -68,11 +67,11 @@ def without_access(config: Config) -> Config:
 def _anonymous(cluster: ClusterConfig) -> ClusterConfig:
     exporters = [source.exporter for source in cluster.sources if source.exporter is not None]
     urls = [url for exporter in exporters for url in exporter.targets]
-    shortened = len({_shortened(url) for url in urls}) == len(set(urls))
+    told_apart = len({shortened(url) for url in urls}) == len(set(urls))
     sources = tuple(
         SourceConfig(
             prometheus=None if source.prometheus is None else _prometheus(source.prometheus),
-            exporter=None if source.exporter is None else _exporter(source.exporter, shortened=shortened),
+            exporter=None if source.exporter is None else _exporter(source.exporter, told_apart=told_apart),
         )
         for source in cluster.sources
     )
@@ -83,23 +82,17 @@ def _prometheus(source: PrometheusConfig) -> PrometheusConfig:
     return PrometheusConfig(url=source.url, method=source.method, name=source.name, match=source.match)
 
 
-def _exporter(source: ExporterConfig, *, shortened: bool) -> ExporterConfig:
-    targets = tuple(_shortened(url) for url in source.targets)
+def _exporter(source: ExporterConfig, *, told_apart: bool) -> ExporterConfig:
+    targets = tuple(shortened(url) for url in source.targets)
     same = exporter_names(source.vendor, source.name, targets) == exporter_names(
         source.vendor, source.name, source.targets
     )
     return ExporterConfig(
         vendor=source.vendor,
-        targets=targets if shortened and same else source.targets,
+        targets=targets if told_apart and same else source.targets,
         name=source.name,
         labels=source.labels,
     )
-
-
-def _shortened(url: str) -> str:
-    parts = urlsplit(url)
-    target = parse_qs(parts.query).get("target", [])[:1]
-    return urlunsplit(parts._replace(query=urlencode([("target", of) for of in target]), fragment=""))
 
 
 def _data(value: Any) -> Any:

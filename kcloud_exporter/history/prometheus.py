@@ -269,18 +269,20 @@ class PrometheusHistory:
             except SourceError as exc:
                 if exc.reason == "body_size":
                     raise _TooMuchError(str(exc)) from exc
-                log.warning("the store of history does not answer", extra={"reason": exc.reason, "detail": str(exc)})
+                detail = self._connection.hide(str(exc))
+                log.warning("the store of history does not answer", extra={"reason": exc.reason, "detail": detail})
                 raise HistoryError("unavailable", f"the store of history does not answer ({exc.reason})") from exc
         try:
             answer = await asyncio.to_thread(_DECODER.decode, body)
         except msgspec.DecodeError as exc:
-            log.warning("the store of history answers nonsense", extra={"detail": str(exc)})
+            log.warning("the store of history answers nonsense", extra={"detail": self._connection.hide(str(exc))})
             raise HistoryError("unavailable", f"the store of history answers with status {fetched.status}") from exc
         if answer.status == "success" and answer.data is not None:
             return answer.data.result
-        if any(text in answer.error for text in _TOO_MUCH):
-            raise _TooMuchError(answer.error[:200])
-        log.warning("the store of history refuses a query", extra={"detail": answer.error[:500]})
+        said = self._connection.hide(answer.error)
+        if any(text in said for text in _TOO_MUCH):
+            raise _TooMuchError(said[:200])
+        log.warning("the store of history refuses a query", extra={"detail": said[:500]})
         raise HistoryError("unavailable", "the store of history refuses the query; the exporter's log says why")
 
 

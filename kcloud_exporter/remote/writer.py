@@ -146,4 +146,5 @@ class RemoteWriter:
         if not self._away:
             self._away = True
             what = "the remote store refuses samples" if refused else "the remote store cannot be reached"
-            log.warning(what, extra={"remote": self.name, "reason": exc.reason, "detail": str(exc)})
+            detail = self._connection.hide(str(exc), self._config.url)
+            log.warning(what, extra={"remote": self.name, "reason": exc.reason, "detail": detail})

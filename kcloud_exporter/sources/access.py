@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import base64
 import ssl
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 from kcloud_exporter.errors import SourceError
+
+HIDDEN: Final = "<secret>"
+_PLAIN: Final = frozenset({"target", "module"})
+"""What of a URL's query says which page it is; any other value may be a key."""
+_SHORTEST: Final = 6
+"""Characters of such a value that is taken for a key."""
 
 
 class Secret(Protocol):
@@ -94,6 +102,26 @@ def authorization(access: Access | None) -> dict[str, str]:
             raise SourceError("auth", "the bearer token holds characters that no header may have")
         return {"Authorization": f"Bearer {token}"}
     return {}
+
+
+def hidden(text: str, access: Access | None, url: str = "") -> str:
+    """A text of a stranger without our credentials: some servers say in their errors what they were told."""
+    for secret in sorted({each for each in _secrets(access, url) if each}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _secrets(access: Access | None, url: str) -> Iterator[str]:
+    """Credentials as they are and as they are sent, and the values of a URL's query that may be keys."""
+    yield from (v for name, v in parse_qsl(urlsplit(url).query) if name not in _PLAIN and len(v) >= _SHORTEST)
+    if access is None:
+        return
+    try:
+        yield authorization(access).get("Authorization", "").partition(" ")[2]
+        if access.basic_auth is not None:
+            yield _secret(access.basic_auth.password, access.basic_auth.password_file)
+    except SourceError:
+        return  # a file that cannot be read was not sent either
 
 
 def _secret(value: Secret | None, file: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -85,10 +86,13 @@ class LastSeen:
         return new, moved
 
 
-def failure(cluster: str, source: str, exc: Exception, begun: float) -> Failure:
-    """The Failure that an exception stands for; what is no SourceError is a defect of ours and is logged."""
+def failure(cluster: str, source: str, exc: Exception, begun: float, hide: Callable[[str], str]) -> Failure:
+    """The Failure that an exception stands for; what is no SourceError is a defect of ours and is logged.
+
+    `hide` takes our credentials out of what an endpoint has said: the message goes to the log and to the front page.
+    """
     duration = clock() - begun
     if isinstance(exc, SourceError):
-        return Failure(cluster, source, exc.reason, str(exc), duration)
+        return Failure(cluster, source, exc.reason, hide(str(exc)), duration)
     log.error("defect in a source", exc_info=exc, extra={"cluster": cluster, "source": source})
-    return Failure(cluster, source, "internal", f"{type(exc).__name__}: {exc}"[:500], duration)
+    return Failure(cluster, source, "internal", hide(f"{type(exc).__name__}: {exc}"[:500]), duration)

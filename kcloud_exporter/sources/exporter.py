@@ -118,7 +118,8 @@ class ExporterSource:
             understood = await self.intake.run(partial(self.intake.answer, target.number, fetched))
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
             target.failed = True
-            return failure(self.cluster, target.name, exc, begun)
+            hide = partial(self._connection.hide, url=target.url)
+            return failure(self.cluster, target.name, exc, begun, hide)
         target.failed = False
         return understood.scrape(self.cluster, target.name, received_at, clock() - begun)
 

@@ -20,7 +20,7 @@ from isal import isal_zlib
 
 from kcloud_exporter import __version__
 from kcloud_exporter.errors import FailureReason, SourceError
-from kcloud_exporter.sources.access import Access, authorization, tls_context, tls_stamp
+from kcloud_exporter.sources.access import Access, authorization, hidden, tls_context, tls_stamp
 
 CONNECT_SECONDS: Final = 3.0
 _OK: Final = frozenset({200})
@@ -106,6 +106,10 @@ class Connection:
             raise
         except Exception as exc:
             raise translate(exc) from exc
+
+    def hide(self, text: str, url: str = "") -> str:
+        """What an endpoint said, without the credentials that it was told."""
+        return hidden(text, self._access, url)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -80,13 +80,17 @@ class PrometheusSource:
         try:
             understood = await self._ask(begun + timeout_seconds)
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
-            return [failure(self.cluster, self.names[0], exc, begun)]
+            return [failure(self.cluster, self.names[0], exc, begun, self._connection.hide)]
         warnings = understood.parsed.warnings
         if warnings != self._warned:
             self._warned = warnings
             log.warning(
                 "the upstream warns" if self._warned else "the upstream warns no more",
-                extra={"cluster": self.cluster, "source": self.names[0], "detail": "; ".join(self._warned)[:500]},
+                extra={
+                    "cluster": self.cluster,
+                    "source": self.names[0],
+                    "detail": self._connection.hide("; ".join(self._warned)[:500]),
+                },
             )
         return [understood.scrape(self.cluster, self.names[0], received_at, clock() - begun)]
 
@@ -116,7 +120,7 @@ class PrometheusSource:
                 raise
             log.info(
                 "no /federate here: querying instead",
-                extra={"cluster": self.cluster, "source": self.names[0], "detail": str(exc)},
+                extra={"cluster": self.cluster, "source": self.names[0], "detail": self._connection.hide(str(exc))},
             )
         answer = await self._query(deadline)
         self._query_until = clock() + _PROBE_AGAIN_SECONDS

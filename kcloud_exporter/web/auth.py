@@ -11,10 +11,12 @@ import asyncio
 import base64
 import hashlib
 import logging
+import re
 import ssl
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import bcrypt
 import yaml
@@ -44,6 +46,8 @@ _CLIENT_AUTH: Final = {
     "RequireAnyClientCert": ssl.CERT_REQUIRED,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
+_HASH: Final = re.compile(r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
 class _Strict(BaseModel):
@@ -63,10 +67,32 @@ class TlsServer(_Strict):
         "RequireAnyClientCert",
         "RequireAndVerifyClientCert",
     ] = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] = ()
     min_version: Literal["TLS12", "TLS13"] = "TLS12"
+    max_version: Literal["TLS12", "TLS13"] = "TLS13"
+    prefer_server_cipher_suites: bool = True
+    cipher_suites: tuple[str, ...] = ()
+    curve_preferences: tuple[str, ...] = ()
+
+    @field_validator("cipher_suites", "curve_preferences")
+    @classmethod
+    def _names_of_go(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if names:
+            raise ValueError("these are names of Go's TLS library; leave the key out for OpenSSL's own safe choice")
+        return names
+
+    @model_validator(mode="after")
+    def _versions(self) -> TlsServer:
+        if self.max_version < self.min_version:
+            raise ValueError(f"max_version {self.max_version} is below min_version {self.min_version}")
+        return self
 
     @model_validator(mode="after")
     def _needs_ca(self) -> TlsServer:
+        if self.client_allowed_sans and self.client_ca_file is None:
+            raise ValueError(
+                "client_allowed_sans needs client_ca_file: a name counts only where somebody vouches for it"
+            )
         if self.client_auth_type != "NoClientCert" and self.client_ca_file is None:
             raise ValueError(f"client_auth_type {self.client_auth_type} needs client_ca_file")
         if self.client_auth_type == "NoClientCert" and self.client_ca_file is not None:
@@ -105,13 +131,18 @@ class WebConfig(_Strict):
     @classmethod
     def _hashes(cls, users: dict[str, str]) -> dict[str, str]:
         for user, hashed in users.items():
-            try:
-                bcrypt.checkpw(b"", hashed.encode())
-            except ValueError:
-                raise ValueError(
-                    f"the password of {user!r} is no bcrypt hash; make one with htpasswd -nBC 10"
-                ) from None
+            # Half a hash is enough for bcrypt itself, and nobody would ever get in.
+            if not _HASH.fullmatch(hashed) or not _takes(hashed):
+                raise ValueError(f"the password of {user!r} is no bcrypt hash; make one with htpasswd -nBC 10")
         return users
+
+
+def _takes(hashed: str) -> bool:
+    try:
+        bcrypt.checkpw(b"", hashed.encode())
+    except ValueError:
+        return False
+    return True
 
 
 def protects(config: WebConfig) -> bool:
@@ -125,6 +156,8 @@ def read_web_config(path: Path) -> WebConfig:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise ConfigError([f"{path}: {exc}"]) from exc
+    if isinstance(data, dict):  # a section with everything commented out is the same as none
+        data = {section: content for section, content in data.items() if content is not None}
     try:
         return WebConfig.model_validate(data)
     except ValidationError as exc:
@@ -181,9 +214,9 @@ class WebAuth:
         if self._server_context is None:
             folder = self._path.parent if self._path else Path()
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}[
-                tls.min_version
-            ]
+            context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
+            if tls.prefer_server_cipher_suites:
+                context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
             try:
                 context.load_cert_chain(folder / tls.cert_file, folder / tls.key_file)
                 if tls.client_ca_file is not None:
@@ -194,6 +227,16 @@ class WebAuth:
             self._server_context = context
         return self._server_context
 
+    def knows(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Whether a client's certificate (as `ssl` tells it) names one of `client_allowed_sans`, where any are given.
+
+        Without a certificate there is nothing to compare: whether one is needed is client_auth_type's business.
+        """
+        tls = self._config.tls_server_config
+        if tls is None or not tls.client_allowed_sans or not certificate:
+            return True
+        return any(name in tls.client_allowed_sans for _, name in certificate.get("subjectAltName", ()))
+
     async def allows(self, authorization: str) -> bool:
         """Whether an Authorization header opens the door. Without users it stands open.
 
@@ -203,7 +246,10 @@ class WebAuth:
         users = self._config.basic_auth_users
         if not users:
             return True
-        username, password = _credentials(authorization)
+        said = _credentials(authorization)
+        if said is None:  # nothing to check, and no place in line taken from those who have something
+            return False
+        username, password = said
         hashed = users.get(username)
         key = hashlib.sha256(
             b"\0".join((username.encode().hex().encode(), password.hex().encode(), (hashed or "").encode()))
@@ -263,16 +309,16 @@ class WebAuth:
         log.error("the web configuration is bad, the old one goes on", extra={"problems": problems})
 
 
-def _credentials(authorization: str) -> tuple[str, bytes]:
-    """User and password of a basic Authorization header; empty ones when it is none."""
+def _credentials(authorization: str) -> tuple[str, bytes] | None:
+    """User and password of a basic Authorization header; None when it is none."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
-        return "", b""
+        return None
     try:
-        user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
-        return user.decode(), password
+        user, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
+        return (user.decode(), password) if colon else None
     except ValueError:  # no base64, no UTF-8; and what is not even ASCII, which is no binascii.Error
-        return "", b""
+        return None
 
 
 def _matches(password: bytes, hashed: bytes) -> bool:

@@ -106,6 +106,8 @@ async def _observed(request: web.Request, handler: Handler) -> web.StreamRespons
 @web.middleware
 async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     auth = request.app[DEPS].auth
+    if auth is not None and request.transport is not None and not auth.knows(request.get_extra_info("peercert")):
+        return problem(403, "no name of the client's certificate is in client_allowed_sans")
     try:
         allowed = auth is None or await auth.allows(request.headers.get("Authorization", ""))
     except TooManyGuessesError:

@@ -23,10 +23,10 @@ def test_a_multi_target_exporter_speaks_of_its_target(url: str, instance: str) -
 
 def test_names_are_unique() -> None:
     bmcs = [f"http://ipmi:9290/ipmi?target=10.1.0.{n}" for n in (7, 8)]
-    pages = ["http://h:1/a", "http://h:1/b?x=1"]
+    pages = ["http://h:1/a", "http://h:1/b?module=x&key=s3cret"]
 
     assert exporter_names("ipmi", None, bmcs) == ["ipmi@10.1.0.7", "ipmi@10.1.0.8"]
-    assert exporter_names("generic", None, pages) == ["generic@h:1/a", "generic@h:1/b?x=1"]
+    assert exporter_names("generic", None, pages) == ["generic@h:1/a", "generic@h:1/b?module=x"]
     assert exporter_names("dcgm", "gpus", ["http://h:1/a"]) == ["gpus"]
     assert exporter_names("dcgm", "gpus", ["http://h:1", "http://i:1"]) == ["gpus@h:1", "gpus@i:1"]
     assert host_port("http://h") == "h:80"

@@ -98,13 +98,13 @@ def test_credentials_and_places_are_left_out() -> None:
     }
     text = config_yaml(parse_config(data, {"T": "hidden"}))
     assert list(parse_yaml(text, Path("x"))) == ["global", "clusters", "sites", "work_units", "ledger", "limits"]
-    assert "https://h/ipmi?target=bmc-7" in text
-    for out in ("hidden", "token", "basic_auth", "tls", "somewhere", "module", "store"):
+    assert "https://h/ipmi?module=x&target=bmc-7" in text
+    for out in ("hidden", "token", "basic_auth", "tls", "somewhere", "store"):
         assert out not in text
 
 
-def test_a_query_that_names_the_source_stays_as_it_is_on_the_page_anyway() -> None:
-    targets = ["http://h/m?page=1", "http://h/m?page=2"]
-    data = {"clusters": [{"name": "a", "sources": [{"exporter": {"vendor": "generic", "targets": targets}}]}]}
+def test_a_query_stays_where_nothing_else_tells_two_targets_apart() -> None:
+    entries = [{"vendor": "generic", "name": n, "targets": [f"http://h/m?page={n}"]} for n in ("1", "2")]
+    data = {"clusters": [{"name": "a", "sources": [{"exporter": entry} for entry in entries]}]}
     config = parse_config(data, {})
     assert again(config) == config

@@ -118,6 +118,11 @@ class TestUsers:
 
         assert not await auth.allows(header)
 
+    async def test_who_says_nothing_takes_no_place_in_line(self, tmp_path: Path) -> None:
+        auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('one')}'}}"))
+
+        assert await asyncio.gather(*(auth.allows("") for _ in range(100))) == [False] * 100
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
