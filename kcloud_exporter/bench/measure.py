@@ -45,6 +45,7 @@ class Result:
     rules_cpu_seconds: float | None
     floors: dict[str, float]
     resident_mib: float
+    resident_after_churn_mib: float
     peak_mib: float
 
     @property
@@ -89,8 +90,9 @@ def _measure(series: int, plan: Plan) -> Result:
     with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
         ours = Ours(Path(folder))
         first, steady, body = _steady(ours, described, plan.cycles)
-        resident, peak = _memory()
+        resident, _ = _memory()
         new, churn = _churning(ours, described, plan.churn_cycles)
+        after, peak = _memory()
         ours.close()
     theirs: dict[str, float] = {}
     if plan.compare:
@@ -108,6 +110,7 @@ def _measure(series: int, plan: Plan) -> Result:
         rules_cpu_seconds=rules_cpu_seconds(body, tell) if plan.rules else None,
         floors=floors(body, count),
         resident_mib=resident,
+        resident_after_churn_mib=after,
         peak_mib=peak,
     )
 

@@ -52,7 +52,8 @@ def _figures(result: Result) -> Iterator[tuple[str, str]]:
     if result.churn_cpu_seconds:
         churned = f"cycle with {CHURN:.0%} of the pods replaced"
         yield churned, f"{result.churn_cpu_seconds:.3f} s CPU, {result.churn_cpu_seconds / ours:.2f} of a steady one"
-    yield "resident memory after the steady cycles", f"{result.resident_mib:,.0f} MiB (at most {result.peak_mib:,.0f})"
+    after, peak = result.resident_after_churn_mib, result.peak_mib
+    yield "resident memory", f"{result.resident_mib:,.0f} MiB, {after:,.0f} after the new pods, at most {peak:,.0f}"
 
 
 def exponent(results: Sequence[Result]) -> float | None:
