@@ -232,12 +232,23 @@ WRITER = """
 """
 
 
+def _made(path: Path) -> float:
+    """When a file was made; 0 for one that was merged away meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def killed_writer(root: Path, at: float) -> float:
     """Let one write for a moment, then kill it. Returns how far it had come."""
     arguments = [sys.executable, "-c", textwrap.dedent(WRITER), str(root), str(at)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
+        newest, end = max(map(_made, root.rglob("*.parquet")), default=0.0), time.monotonic() + 30
+        while max(map(_made, root.rglob("*.parquet")), default=0.0) == newest and time.monotonic() < end:
+            time.sleep(0.02)  # on a busy machine it takes a while until anything is written
         time.sleep(random.uniform(0.3, 1.0))
         process.send_signal(signal.SIGKILL)
         return max(float(line) for line in process.stdout.read().splitlines()[:-1])
@@ -249,7 +260,7 @@ async def test_after_kill_9_in_the_middle_of_writing_and_merging_every_row_that_
     random.seed(1)
     root = tmp_path / "history"
     at = T0
-    for _ in range(4):
+    for kill in range(1, 5):
         at = await asyncio.to_thread(killed_writer, root, at)
         damaged: list[bool] = []
         reader = FileReader(root, functools.partial(damaged.append, True))
@@ -258,8 +269,10 @@ async def test_after_kill_9_in_the_middle_of_writing_and_merging_every_row_that_
         assert not damaged
         expected = 100.0 * np.array([[1.0], [2.0], [3.0]]) * (joules.timestamps - T0 + 3600)
         known = ~np.isnan(joules.values)
-        # The interval in which the kill fell ends early; everything else is there to the joule.
-        assert np.mean(joules.values[known] == expected[known]) > 0.9
+        # The interval in which a kill fell ends early; everything else is there to the joule.
+        short = ((joules.values != expected) & known).any(axis=0)
+        assert known.any()
+        assert short.sum() <= kill
         assert (joules.values[known] <= expected[known]).all()
     assert len(list(root.rglob("*.parquet"))) < 60, "what was complete was merged"
 
