@@ -45,6 +45,39 @@ bench: $(VENV)/.installed ## Run the reproducible benchmark
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
 
+SEED ?= 1
+SAMPLE ?= 40
+MINUTES ?= 30
+
+.PHONY: chaos
+chaos: $(VENV)/.installed-dev ## Faults at random for some minutes, kill -9 included (DURATION=120 SEED=1)
+	@$(BIN)/python -m tests.chaos.run --seconds $(or $(DURATION),120) --seed $(SEED)
+
+.PHONY: soak
+soak: $(VENV)/.installed-dev ## Faults at random for long: slopes of memory and files (DURATION=3600 SEED=1)
+	@$(BIN)/python -m tests.chaos.run --seconds $(or $(DURATION),3600) --seed $(SEED) --kill-every 0
+
+.PHONY: mutation
+mutation: $(VENV)/.installed-dev ## Small mistakes in the ledger that tests must notice (SAMPLE=40 MINUTES=30)
+	@$(BIN)/python -m tests.chaos.mutation --sample $(SAMPLE) --minutes $(MINUTES)
+
+.PHONY: sbom
+sbom: ## Write build/sbom.json: what is shipped, with hashes (CycloneDX)
+	@mkdir -p build
+	@$(PYTHON) requirements/sbom.py build/sbom.json
+	@echo "build/sbom.json"
+
+# A tool of its own place: what it needs must not come into the locked environment.
+.PHONY: audit
+audit: $(VENV)/.created ## Ask whether anything that is shipped is known to be vulnerable (pip-audit)
+	@[[ -x $(VENV)/audit/bin/pip-audit ]] || { $(PYTHON) -m venv $(VENV)/audit && \
+		$(VENV)/audit/bin/python -m pip --quiet --disable-pip-version-check install pip-audit; }
+	@code=0; $(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements/base.txt \
+		>$(VENV)/audit/said 2>&1 || code=$$?; cat $(VENV)/audit/said; \
+	if grep -qE '^Found [0-9]+ known' $(VENV)/audit/said; then exit $$code; fi; \
+	if (( code )) || grep -q 'could not be audited' $(VENV)/audit/said; then \
+		echo "SKIPPED, in part or in whole: the advisory database does not answer for the packages above" >&2; fi
+
 .PHONY: lock
 lock: $(VENV)/.created ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade: newest versions)
 	$(PIP) install uv

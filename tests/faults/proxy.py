@@ -69,6 +69,7 @@ class FaultProxy:
     to: int
     fault: Fault = NONE
     seed: int = 0
+    address: str = "127.0.0.1"
     port: int = 0
     connections: int = 0
     injected: list[Injected] = field(default_factory=list)
@@ -90,7 +91,7 @@ class FaultProxy:
     @property
     def url(self) -> str:
         """Its base URL, for HTTP."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def kinds(self) -> set[Kind]:
@@ -99,7 +100,7 @@ class FaultProxy:
 
     async def listen(self) -> None:
         """Listen, at the same port as before."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=_LIMIT, backlog=256)
+        self._server = await asyncio.start_server(self._connected, self.address, self.port, limit=_LIMIT, backlog=256)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self, *, note: bool = True) -> None:

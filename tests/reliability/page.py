@@ -1,0 +1,78 @@
+"""Draws docs/reliability.md: `python -m tests.reliability.page` writes it, a test compares it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from tests.reliability.faults import FAULTS
+from tests.reliability.goals import GOALS
+
+ROOT: Final = Path(__file__).parent.parent.parent
+PAGE: Final = ROOT / "docs" / "reliability.md"
+FIGURES: Final = ROOT / "tests" / "chaos" / "figures"
+_HEAD: Final = """# Reliability
+
+What may go wrong, what is expected then, and which test holds it. This page is drawn from tables beside the tests
+(`tests/reliability/`) by `python -m tests.reliability.page`, and a test checks that it is current and that every test
+it names exists. What was not measured says so. An empty last column means: the test is all that there is.
+
+Where a count of trials without a failure is given, the rate of failures is below 3 in that count, with 95 % confidence.
+
+## Long forms
+
+| command | does |
+|---|---|
+| `make chaos` | random faults between a simulated fleet and the exporter, and a table (`DURATION=120 SEED=1`) |
+| `make soak` | the same for long, with slopes of memory, files and tasks (`DURATION=3600`) |
+| `make mutation` | small mistakes in the modules on which every joule depends (`SAMPLE=40 MINUTES=30`) |
+| `KCLOUD_TEST_BODIES=2000 make test ARGS=tests/sources/test_differential.py` | more bodies before a real Prometheus |
+| `KCLOUD_TEST_MUTANTS=100 make test ARGS=tests/fuzz` | more of everything that is malformed |
+| `KCLOUD_TEST_ALL=1 make test ARGS="tests/security tests/faults"` | every payload and every poison |
+| `make sbom`, `make audit` | what it is made of (CycloneDX), and whether anything of it is known to be vulnerable |
+
+What differs from Prometheus on purpose: a label that is no UTF-8 costs its series and not the page; a NUL outside of
+quotes is an error and not the end of the page; redirects are not followed.
+"""
+
+
+def draw() -> str:
+    """The page."""
+    lines = [_HEAD, "## Faults", "", "| | fault | expected | held by | measured |", "|---|---|---|---|---|"]
+    for number, (fault, expected, tests, measured) in FAULTS.items():
+        held = "<br>".join(f"`{test.replace('::', ' ')}`" for test in tests) or "nothing"
+        lines.append(f"| {number} | {fault} | {expected} | {held} | {measured} |")
+    lines += ["", "## Goals", "", "| | goal | state | how |", "|---|---|---|---|"]
+    lines += [f"| {number} | {goal} | {state} | {how} |" for number, (goal, state, how) in GOALS.items()]
+    lines += ["", "## Mutation testing", "", *_mutation(), "", "## A run of `make chaos`", "", *_chaos(), ""]
+    return "\n".join(lines)
+
+
+def _figures(name: str) -> dict[str, Any]:
+    file = FIGURES / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+def _mutation() -> list[str]:
+    found = _figures("mutation")
+    if not found:
+        return ["Not run yet."]
+    lines = ["| module | mutants | tried | killed | |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{module}` | {of['mutants']} | {of['tried']} | {of['killed']} | {of['killed'] / max(of['tried'], 1):.0%} |"
+        for module, of in found.items()
+    ]
+    lines += ["", "Survivors of that sample:", ""]
+    lines += [f"- `{module}` {each}" for module, of in found.items() for each in of["survivors"]]
+    return lines
+
+
+def _chaos() -> list[str]:
+    found = _figures("chaos")
+    return [f"    {line}" for line in found["table"]] if found else ["Not run yet."]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(draw(), encoding="utf-8")
