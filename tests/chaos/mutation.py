@@ -24,12 +24,21 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FIGURES: Final = Path(__file__).parent / "figures" / "mutation.json"
-_BOOKS: Final = ("tests/derive/test_worked_example.py", "tests/derive/test_conservation.py")
+_BOOKS: Final = (
+    "tests/derive/test_rules.py",
+    "tests/derive/test_worked_example.py",
+    "tests/derive/test_conservation.py",
+)
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "derive/ledger.py": (*_BOOKS, "tests/test_fleet_ledger.py"),
     "derive/energy.py": ("tests/derive/test_energy.py", "tests/test_runtime.py", "tests/test_work.py"),
     "derive/attribution.py": (*_BOOKS, "tests/vendors/test_duplication.py", "tests/test_fleet_ledger.py"),
-    "storage/counters.py": ("tests/storage/test_counters.py", "tests/storage/test_disk_trouble.py", "tests/storage"),
+    "storage/counters.py": (
+        "tests/storage/test_leftovers.py",
+        "tests/storage/test_counters.py",
+        "tests/storage/test_disk_trouble.py",
+        "tests/storage",
+    ),
 }
 """Module → its tests, the quickest first."""
 SECONDS: Final = 300.0

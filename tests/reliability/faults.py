@@ -173,7 +173,7 @@ FAULTS: Final[dict[str, Row]] = {
     "F70": ("Secrets in what is printed", "nowhere: pages, API, log, errors, files, recordings", (
             "security/test_secrets.py::test_no_secret_is_ever_printed",
             "security/test_secrets.py::test_a_configuration_that_is_wrong_is_told_without_its_secrets",
-            "recording/test_secrets.py::test_canaries_are_nowhere_in_the_file"), 
+            "recording/test_secrets.py::test_canaries_are_nowhere_in_the_file"),
             "11 canaries, 0 found; `ps` not looked at"),
     "F71": ("Regular expressions of clients", "none is taken",
             ("explain/test_every_number.py::test_what_cannot_be_explained_is_told",), ""),
