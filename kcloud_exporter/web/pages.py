@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from functools import cache
@@ -51,7 +52,8 @@ async def landing(request: web.Request) -> web.Response:
         return refused
     status = request.app[DEPS].status()
     started = datetime.fromtimestamp(status.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    text = _template().render(status=status, started=started)
+    template = await asyncio.to_thread(_template)  # reading it the first time takes a while
+    text = template.render(status=status, started=started)
     return web.Response(text=text, content_type="text/html")
 
 
