@@ -40,12 +40,20 @@ _Columns = tuple[Floats, Floats | None]
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one piece of a page gave: the slot of every line, the numbers of every sample."""
+    """What one piece of a page gave: the slot of every line, the numbers of every sample.
+
+    `was` is where its lines stood in the last page; -1 where it does not repeat one.
+    """
 
     slots: Rows
     values: Floats
     timestamps: Floats | None
-    followed: bool
+    was: int = -1
+
+    @property
+    def followed(self) -> bool:
+        """Whether it repeats lines of the last page."""
+        return self.was >= 0
 
 
 def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0) -> Parsed:
@@ -63,7 +71,7 @@ def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0
     slots = np.concatenate([p.slots for p in pieces]) if pieces else np.empty(0, np.int32)
     values = np.concatenate([p.values for p in pieces]) if pieces else np.empty(0)
     if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
-        index.remember_order(page, slots)
+        index.remember_order(page, slots, [(len(p.slots), p.was) for p in pieces])
     codes = index.codes_of(slots)
     return columns(index, codes[codes != NO_SAMPLE], values, _joined_timestamps(pieces))
 
@@ -117,7 +125,7 @@ def _follow(
     if len(joined) - separators != size - (len(lines) - 1) - int(order.lengths[first:last].sum()):
         return None
     found = _bulk(joined, len(rest), index, openmetrics=openmetrics)
-    return None if found is None else _Piece(order.slots[first:last], *found, followed=True)
+    return None if found is None else _Piece(order.slots[first:last], *found, was=first)
 
 
 def _bulk(joined: bytes, count: int, index: SeriesIndex, *, openmetrics: bool) -> _Columns | None:
@@ -163,7 +171,7 @@ class _Reader:
         found = _bulk(joined, len(texts), index, openmetrics=self._openmetrics)
         if found is None:
             found = self._one_by_one()
-        return _Piece(np.array(self._slots, np.int32), *found, followed=False)
+        return _Piece(np.array(self._slots, np.int32), *found)
 
     def _look_up(self, *, timestamped: bool) -> list[int]:
         """Fill slots and texts (what stands behind the series) of known lines; the numbers of the others."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -181,11 +181,24 @@ class SeriesIndex:
             self.keys[slot] = _NO_KEY
         return slot
 
-    def remember_order(self, page: int, slots: Rows) -> None:
-        """Keep the lines of a page, to be compared with those of the next one."""
-        keys = [self.keys[slot] for slot in slots.tolist()]
-        lengths = np.fromiter(map(len, keys), np.int32, len(keys))
-        self.orders[page] = LineOrder(keys, slots, lengths, self.codes_of(slots) != NO_SAMPLE)
+    def remember_order(self, page: int, slots: Rows, repeated: Sequence[tuple[int, int]] = ()) -> None:
+        """Keep the lines of a page, to be compared with those of the next one.
+
+        `repeated` are the page's stretches as (lines, where they stood in the last page, or -1): most are as before.
+        """
+        before = self.orders.get(page)
+        keys: list[bytes] = []
+        lengths: list[Rows] = []
+        for count, was in repeated or ((len(slots), -1),):
+            if before is not None and was >= 0:
+                keys += before.keys[was : was + count]
+                lengths.append(before.lengths[was : was + count])
+                continue
+            new = [self.keys[slot] for slot in slots[len(keys) : len(keys) + count].tolist()]
+            keys += new
+            lengths.append(np.fromiter(map(len, new), np.int32, count))
+        joined = np.concatenate(lengths) if lengths else np.empty(0, np.int32)
+        self.orders[page] = LineOrder(keys, slots, joined, self.codes_of(slots) != NO_SAMPLE)
 
     def codes_of(self, slots: Rows) -> Rows:
         """The code of each slot."""
