@@ -49,6 +49,15 @@ def holding(
     )
 
 
+def test_a_share_that_is_not_there_any_more_counts_for_nobody() -> None:
+    """Its last figures are still in their columns."""
+    used = holding([0], [(0, 0.6, NAN), (0, 0.2, NAN), (0, 0.5, NAN)])
+    granted = holding([0], [(0, NAN, 0.3), (0, NAN, 0.5), (0, NAN, 0.9)])
+    gone = masks(True, True, False)
+    assert share_ratios(replace(used, share_live=gone)).tolist() == pytest.approx([0.75, 0.25, 0.0])
+    assert share_ratios(replace(granted, share_live=gone)).tolist() == pytest.approx([0.3, 0.5, 0.0])
+
+
 @pytest.mark.parametrize(
     ("held", "expected"),
     [

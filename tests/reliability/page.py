@@ -45,7 +45,8 @@ def draw() -> str:
         lines.append(f"| {number} | {fault} | {expected} | {held} | {measured} |")
     lines += ["", "## Goals", "", "| | goal | state | how |", "|---|---|---|---|"]
     lines += [f"| {number} | {goal} | {state} | {how} |" for number, (goal, state, how) in GOALS.items()]
-    lines += ["", "## Mutation testing", "", *_mutation(), "", "## A run of `make chaos`", "", *_chaos(), ""]
+    lines += ["", "## Mutation testing", "", *_mutation(), ""]
+    lines += ["## A run of `make chaos`", "", *_run("chaos"), "", "## A run of `make soak`", "", *_run("soak"), ""]
     return "\n".join(lines)
 
 
@@ -64,13 +65,13 @@ def _mutation() -> list[str]:
         f"| `{module}` | {of['mutants']} | {of['tried']} | {of['killed']} | {of['killed'] / max(of['tried'], 1):.0%} |"
         for module, of in found.items()
     ]
-    lines += ["", "Survivors of that sample:", ""]
+    lines += ["", "Survivors of that sample (a survivor may be a change that changes nothing):", ""]
     lines += [f"- `{module}` {each}" for module, of in found.items() for each in of["survivors"]]
     return lines
 
 
-def _chaos() -> list[str]:
-    found = _figures("chaos")
+def _run(name: str) -> list[str]:
+    found = _figures(name)
     return [f"    {line}" for line in found["table"]] if found else ["Not run yet."]
 
 
