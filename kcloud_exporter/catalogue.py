@@ -6,6 +6,8 @@ HELP names the source quantity and the ledger's rule, so that a number can be tr
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,6 +17,17 @@ COMPONENTS: Final = ("cpu", "memory", "gpu", "npu", "tpu", "other")
 """Values of the label `component`, in the order of the ledger's columns."""
 
 UNITS: Final = ("watts", "joules", "celsius", "bytes", "hertz", "ratio", "rpm", "volts", "amperes", "seconds")
+
+ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+"""How a label value, and a HELP text of OpenMetrics, is written."""
+_SPECIAL: Final = re.compile(r'[\\"\n]|[^\x00-\x7f]')
+
+
+def escape(value: str) -> str:
+    """A label value as it stands between quotes; lone surrogates, which are no UTF-8, become `?`."""
+    if not _SPECIAL.search(value):
+        return value
+    return value.translate(ESCAPES).encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,13 @@ class Family:
 
     def __str__(self) -> str:
         return self.name
+
+    def series(self, labels: Sequence[str]) -> str:
+        """A series as the page prints it, without its value: `name{label="value",...}`."""
+        if not labels:
+            return self.name
+        pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(self.labels, labels, strict=True))
+        return f"{self.name}{{{pairs}}}"
 
     @property
     def unit(self) -> str:

@@ -23,7 +23,6 @@ STATUSES: Final = ("active", "idle", "error", "unknown")
 _IDLE_PERCENT: Final = 1.0
 MAKERS: Final = ("nvidia", "amd", "intel", "furiosa", "rebellions", "google", "huawei", "habana", "aws", "qualcomm")
 """Makers whose name is a good filter although nothing of them may be seen now; whoever is seen is one as well."""
-KINDS: Final = {"gpus": "gpu", "npus": "npu", "all": None}
 
 
 class Sensor(Model):

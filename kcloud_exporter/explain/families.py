@@ -12,7 +12,6 @@ from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import COMPONENTS, Family
 from kcloud_exporter.derive.tables import device_utilization, idle_shares
 from kcloud_exporter.explain.ledger import LedgerTrees
-from kcloud_exporter.explain.selector import series_text
 from kcloud_exporter.explain.tree import Part
 from kcloud_exporter.readings import Readings
 
@@ -46,7 +45,7 @@ class ClusterFamilies:
     def device_limit(self, family: Family, labels: Labels) -> Part:
         """kcloud_accelerator_power_limit_watts."""
         device = self._device(labels[1], labels[2])
-        what = series_text(family, labels)
+        what = family.series(labels)
         return partial(self._trees.samples.reading, "accelerator_power_limit_watts", device, what)
 
     def device_idle(self, _: Family, labels: Labels) -> Part:
@@ -121,7 +120,7 @@ class ClusterFamilies:
         for at, (of, *_) in enumerate(self._things.sensors.keys):
             if of == node and self._things.sensor_label[at] == labels[2]:
                 quantity = family.name.removeprefix("kcloud_")
-                return partial(self._trees.samples.reading, quantity, at, series_text(family, labels))
+                return partial(self._trees.samples.reading, quantity, at, family.series(labels))
         raise LookupError(labels[2])
 
 

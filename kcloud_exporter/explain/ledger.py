@@ -13,7 +13,6 @@ from kcloud_exporter.derive.attribution import OTHER
 from kcloud_exporter.derive.inputs import inputs_of, vm_time_ratio
 from kcloud_exporter.derive.ledger import CPU, GPU, MEMORY, Policy, balance
 from kcloud_exporter.explain.samples import Groups, SampleTrees
-from kcloud_exporter.explain.selector import series_text
 from kcloud_exporter.explain.shares import ShareTrees
 from kcloud_exporter.explain.tree import Node, Part, branch, gathered, leaf
 from kcloud_exporter.model import Floats
@@ -54,7 +53,7 @@ class LedgerTrees:
         self._share_device = held.partition_device[held.share_partition]
 
     def _series(self, family: Family, *labels: str) -> str:
-        return series_text(family, (self.cluster, *labels))
+        return family.series((self.cluster, *labels))
 
     def device(self, device: int, depth: int) -> Node:
         """Power of one accelerator."""

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from kcloud_exporter.catalogue import escape
 from kcloud_exporter.explain.tree import Node, Part, branch, gathered, leaf, recompute
 from kcloud_exporter.model import Labels, Rows
 from kcloud_exporter.normalise.bindings import Binding, Trace
@@ -103,7 +104,7 @@ class SampleTrees:
         ]
         if seen == self._now:
             told = [row for row in rows if _is_good(row[1].trace, row[2], seen)]
-            chosen = [row for row in told if _value(row[1], row[2]) == value]
+            chosen = [row for row in told if row[1].trace and row[1].trace.value[row[2]] == value]
             if chosen:
                 return self._row(chosen[0], value, unit, depth, twins=len(told) - 1)
         name = series_of(rows[0][0].table.labels[int(rows[0][1].rows.view[rows[0][2]])]) if rows else quantity
@@ -154,18 +155,6 @@ def _is_good(trace: Trace | None, at: int, now: float) -> bool:
     return trace is not None and trace.at == now and at < len(trace.good) and bool(trace.good[at])
 
 
-def _value(binding: Binding, at: int) -> float:
-    """What a row said in this cycle, in the base unit: the arithmetic of `Binding.apply` for one row."""
-    rule, trace = binding.rules[at], binding.trace
-    assert trace is not None
-    raw = float(trace.raw[at])
-    if rule.values:
-        return rule.values.get(raw, float("nan") if rule.otherwise is None else rule.otherwise)
-    if rule.counter and trace.earlier is not None and trace.elapsed is not None:
-        return (raw * rule.scale - float(trace.earlier[at])) / float(trace.elapsed[at])
-    return raw * rule.scale
-
-
 def _sample(name: str, raw: float, rule: SeriesRule, unit: str, depth: int, note: str = "") -> Node:
     """What an upstream printed, with its scale where there is one."""
     if rule.scale == 1.0:
@@ -183,7 +172,7 @@ def _combined(operation: Combine, values: list[float]) -> float:
 
 def series_of(labels: Labels) -> str:
     """A source series as Prometheus writes it."""
-    pairs = ",".join(f'{name}="{value}"' for name, value in labels.items() if name != "__name__" and value)
+    pairs = ",".join(f'{name}="{escape(value)}"' for name, value in labels.items() if name != "__name__" and value)
     return f"{labels['__name__']}{{{pairs}}}"
 
 

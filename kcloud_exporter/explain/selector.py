@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from kcloud_exporter.catalogue import FAMILIES, Family
+from kcloud_exporter.catalogue import FAMILIES, Family, escape
 from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.model import Table
 
@@ -31,7 +31,8 @@ class Selector:
 
     def text(self) -> str:
         """As it is written."""
-        return f"{self.family}{{{','.join(f'{label}={_quoted(value)}' for label, value in self.labels)}}}"
+        pairs = ",".join(f'{label}="{escape(value)}"' for label, value in self.labels)
+        return f"{self.family}{{{pairs}}}"
 
     def rows(self, tables: Iterable[Table]) -> Iterator[tuple[tuple[str, ...], float]]:
         """(label values, value) of every shown series that is meant."""
@@ -78,14 +79,3 @@ def _labels(text: str, family: Family) -> Iterator[tuple[str, str]]:
             if text[at] != ",":
                 raise SelectorError(f"{text[at:]!r}: matchers are separated by commas")
             at += 1
-
-
-def series_text(family: Family, labels: Iterable[str]) -> str:
-    """A series as the page prints it, without its value."""
-    pairs = ",".join(f"{name}={_quoted(value)}" for name, value in zip(family.labels, labels, strict=True))
-    return f"{family}{{{pairs}}}" if pairs else str(family)
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 Operation = Literal[
     "sample",  # what an upstream printed: a leaf
@@ -24,7 +24,6 @@ Operation = Literal[
     "min",
 ]
 LEAVES: Final = frozenset({"sample", "constant", "held", "elided"})
-OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 _DUST: Final = 1e-9
 
 

@@ -5,32 +5,22 @@ The text is the same in both formats but for the header lines: TYPE names of cou
 
 from __future__ import annotations
 
-import re
 from itertools import compress
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
 
-from kcloud_exporter.catalogue import FAMILIES, Family, Level, cluster_info
+from kcloud_exporter.catalogue import ESCAPES, FAMILIES, Family, Level, cluster_info
 from kcloud_exporter.model import Keys, Snapshot, Table
 
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-_SPECIAL = re.compile(r'[\\"\n]|[^\x00-\x7f]')
 _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
-
-
-def escape(value: str) -> str:
-    """A label value as it stands between quotes; lone surrogates, which are no UTF-8, become `?`."""
-    if not _SPECIAL.search(value):
-        return value
-    return value.translate(_ESCAPES).encode("utf-8", "replace").decode()
 
 
 def header(family: Family, *, openmetrics: bool) -> bytes:
     """HELP, TYPE and (OpenMetrics) UNIT of one family."""
     name = family.name.removesuffix("_total") if openmetrics and family.type == "counter" else family.name
-    text = family.help.translate(_ESCAPES if openmetrics else _HELP_ESCAPES)
+    text = family.help.translate(ESCAPES if openmetrics else _HELP_ESCAPES)
     lines = [f"# HELP {name} {text}", f"# TYPE {name} {family.type}"]
     if openmetrics and family.unit:
         lines.append(f"# UNIT {name} {family.unit}")
@@ -38,11 +28,8 @@ def header(family: Family, *, openmetrics: bool) -> bytes:
 
 
 def prefix(family: Family, labels: tuple[str, ...]) -> bytes:
-    """`name{label="value",...} ` of one series, with the value still to come."""
-    if not labels:
-        return f"{family.name} ".encode()
-    pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(family.labels, labels, strict=True))
-    return f"{family.name}{{{pairs}}} ".encode()
+    """A series of the page with its value still to come."""
+    return f"{family.series(labels)} ".encode()
 
 
 def format_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[bytes]:

@@ -40,13 +40,13 @@ class Dense:
 class Trace:
     """What one cycle made of a binding's rows, for whoever asks why a number is what it is.
 
-    `raw` as printed, `good` went into the column; of counters `earlier` is the sample before (base unit), and
-    `elapsed` the seconds between the two.
+    `raw` as printed, `value` what was understood (base unit), `good` went into the column; of counters `earlier` is
+    the sample before (base unit), and `elapsed` the seconds between the two.
     """
 
     at: float
     raw: Floats
-    present: Mask
+    value: Floats
     good: Mask
     earlier: Floats | None
     elapsed: Floats | None
@@ -163,7 +163,7 @@ class Binding:
             good = sel & finite & ~sentinel & (value >= self._low) & (value <= self._high)
         if self._any & _ZERO_MISSING:
             good &= ~(((self._flags & _ZERO_MISSING) > 0) & (raw == 0))
-        self.trace = Trace(now, raw, sel, good, earlier, elapsed)
+        self.trace = Trace(now, raw, value, good, earlier, elapsed)
         if not good.all():
             self._sort_out(raw, value, sel, finite, sentinel, good, rejected)
         if self._any & _EXCLUSIVE and not self._slots_unique():

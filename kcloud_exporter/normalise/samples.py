@@ -41,11 +41,6 @@ def series_number(quantity: str, scale: float, labels: Labels) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
-def no_samples() -> Samples:
-    """None at all."""
-    return np.empty(0, SAMPLE)
-
-
 def by_series(samples: Samples) -> dict[int, LastSample]:
     """Number of a series → its last sample."""
     columns = (samples[name].tolist() for name in LastSample._fields)

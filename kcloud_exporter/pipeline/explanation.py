@@ -12,7 +12,7 @@ from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import LEVELS, SITE_LEVELS
 from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.explain.families import EXPLAINED, ClusterFamilies
-from kcloud_exporter.explain.selector import Selector, parse_selector, series_text
+from kcloud_exporter.explain.selector import Selector, parse_selector
 from kcloud_exporter.explain.tree import Node, Part, branch, leaf
 from kcloud_exporter.model import Snapshot
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, meter_key
@@ -47,7 +47,7 @@ def explain(
         tree = _SiteTrees(clusters, books, config).part(family, labels)(depth)
     else:
         tree = _families(clusters, labels[0]).part(family, labels)(depth)
-    series = series_text(family, labels)
+    series = family.series(labels)
     return tree if tree.what == series else Node(series, tree.value, tree.unit, "same", (tree,))
 
 
@@ -66,7 +66,7 @@ def _the_one(selector: Selector, snapshot: Snapshot) -> tuple[str, ...]:
     if not found:
         raise SelectorError(f"no such series is on the page now: {selector.text()}", absent=True)
     if len(found) > 1:
-        some = "\n".join(f"  {series_text(selector.family, labels)}" for labels in found[:_EXAMPLES])
+        some = "\n".join(f"  {selector.family.series(labels)}" for labels in found[:_EXAMPLES])
         more = f"\n  … and {len(found) - _EXAMPLES} more" if len(found) > _EXAMPLES else ""
         raise SelectorError(f"{len(found)} series are meant; say more labels:\n{some}{more}")
     return found[0]
@@ -84,6 +84,13 @@ class _SiteTrees:
 
     def __init__(self, clusters: Mapping[str, ClusterPipeline], books: Mapping[str, Books], config: Config) -> None:
         self._clusters, self._books, self._config = clusters, books, config
+        self._known: dict[str, ClusterFamilies] = {}
+
+    def _of(self, cluster: str) -> ClusterFamilies:
+        """What explains a cluster: its books are done once, however many meters and totals lead to it."""
+        if cluster not in self._known:
+            self._known[cluster] = _families(self._clusters, cluster)
+        return self._known[cluster]
 
     def part(self, family: Family, labels: tuple[str, ...]) -> Part:
         if family == catalogue.SITE_IT_POWER:
@@ -100,8 +107,8 @@ class _SiteTrees:
             watts = self._books[cluster.name].it_watts if cluster.name in self._books else None
             if cluster.site == site and watts is not None:
                 total += watts
-                parts.append(_families(self._clusters, cluster.name).it(watts))
-        return branch(series_text(catalogue.SITE_IT_POWER, (site,)), total, "W", "sum", parts, depth)
+                parts.append(self._of(cluster.name).it(watts))
+        return branch(catalogue.SITE_IT_POWER.series((site,)), total, "W", "sum", parts, depth)
 
     def _facility(self, site: str, category: str, depth: int) -> Node:
         (of,) = [s for s in self._config.sites if s.name == site]
@@ -112,12 +119,12 @@ class _SiteTrees:
                 key = meter_key(site, number, category)
                 total += self._books[meter.cluster].facility[key]
                 what = f"meter {meter.metric} of {meter.cluster}"
-                parts.append(_families(self._clusters, meter.cluster).meter(key, what))
-        what = series_text(catalogue.SITE_FACILITY_POWER, (site, category))
+                parts.append(self._of(meter.cluster).meter(key, what))
+        what = catalogue.SITE_FACILITY_POWER.series((site, category))
         return branch(what, total, "W", "sum", parts, depth)
 
     def _pue(self, site: str, category: str, method: str, depth: int) -> Node:
-        what = series_text(catalogue.SITE_PUE, (site, category, method))
+        what = catalogue.SITE_PUE.series((site, category, method))
         if method == "static":
             (of,) = [s for s in self._config.sites if s.name == site]
             return leaf(what, of.static_pue or 0.0, "", "constant", "configured: static_pue")(depth)

@@ -20,7 +20,6 @@ from kcloud_exporter.derive.ledger import Policy
 from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.explain.families import EXPLAINED, ClusterFamilies
 from kcloud_exporter.explain.ledger import LedgerTrees
-from kcloud_exporter.explain.selector import series_text
 from kcloud_exporter.explain.tree import LEAVES, Node, recompute
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.model import Snapshot
@@ -39,7 +38,7 @@ def shown(snapshot: Snapshot, family: str) -> Iterator[tuple[str, float]]:
         if family in tables:
             table = tables[family]
             for row in np.flatnonzero(np.isfinite(table.values)).tolist():
-                yield series_text(catalogue.FAMILIES[family], table.keys.rows[row]), float(table.values[row])
+                yield catalogue.FAMILIES[family].series(table.keys.rows[row]), float(table.values[row])
 
 
 def holds(tree: Node, value: float) -> None:

@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.catalogue import FAMILIES
+from kcloud_exporter.catalogue import FAMILIES, escape
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.exposition.renderer import Renderer, escape, header, prefix
+from kcloud_exporter.exposition.renderer import Renderer, header, prefix
 from kcloud_exporter.model import ClusterSnapshot, Keys, Snapshot, Table
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kcloud_exporter.config.load import load_config, parse_config
 from kcloud_exporter.errors import ConfigError, KcloudError, RecordingError, SelectorError
-from kcloud_exporter.explain.selector import parse_selector, series_text
+from kcloud_exporter.explain.selector import parse_selector
 from kcloud_exporter.recording.reading import open_recording
 from kcloud_exporter.recording.replay import Replay
 from kcloud_exporter.runtime import Runtime
@@ -97,7 +97,7 @@ def test_any_selector_is_one_or_is_told_why_not(text: str) -> None:
 @given(cluster=st.text(max_size=30), node=st.text(max_size=30), component=st.text(max_size=9))
 def test_a_series_as_printed_is_its_own_selector(cluster: str, node: str, component: str) -> None:
     family = parse_selector("kcloud_node_power_watts").family
-    selector = parse_selector(series_text(family, (cluster, node, component)))
+    selector = parse_selector(family.series((cluster, node, component)))
     assert dict(selector.labels) == {"cluster": cluster, "node": node, "component": component}
 
 
