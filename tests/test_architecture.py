@@ -18,6 +18,7 @@ DOORS: dict[str, set[str]] = {
     "catalogue": set(),
     "errors": set(),
     "logs": set(),
+    "listening": set(),
     "options": set(),
     "telemetry": {"catalogue"},
     "snapshot": {"model"},
@@ -28,7 +29,7 @@ DOORS: dict[str, set[str]] = {
     "derive": FOUNDATION,
     "storage": FOUNDATION | {"derive"},
     "exposition": FOUNDATION | {"snapshot"},
-    "web": FOUNDATION | {"snapshot"},
+    "web": FOUNDATION | {"snapshot", "listening"},
     "explain": FOUNDATION | {"derive", "normalise", "vendors"},
     "coverage": FOUNDATION | {"sources", "normalise", "vendors"},
     "history": FOUNDATION | {"snapshot", "sources"},
@@ -37,7 +38,7 @@ DOORS: dict[str, set[str]] = {
     "api": FOUNDATION | {"snapshot", "web", "history", "export"},
     "remote": FOUNDATION | {"snapshot", "config", "sources", "exposition"},
     "artefacts": FOUNDATION | {"config", "vendors"},
-    "fleet": FOUNDATION,
+    "fleet": FOUNDATION | {"listening"},
     "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
     "recording": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition", "telemetry"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
@@ -46,7 +47,7 @@ DOORS: dict[str, set[str]] = {
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
 all of it, and `explain` reads what normalise and derive have left behind. `api`, `stream` and `export` answer through
 the web server, so they use its error shape and its authentication.
-`remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
+`remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles. Both servers stop as `listening` says.
 `coverage` reads one page as a source does and names things as normalise does.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
 `sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.

@@ -26,6 +26,7 @@ from kcloud_exporter.fleet.pages import PORTS, Place, places, render
 from kcloud_exporter.fleet.spec import FleetSpec
 from kcloud_exporter.fleet.truth import truth
 from kcloud_exporter.fleet.world import World
+from kcloud_exporter.listening import accept_no_more
 
 # One fleet owns 127.<octet>.0.0/16 for as long as it holds this port on its first address.
 _CLAIM_PORT: Final = 28299
@@ -34,8 +35,6 @@ _BACKLOG: Final = 128
 _PATHS: Final = ("/metrics", "/ipmi", "/snmp")
 _THREAD_FROM_BYTES: Final = 256 * 1024
 _BURST_SECONDS: Final = 0.03
-_TURNS_TO_ACCEPT: Final = 3
-"""Turns of the event loop between a connection's arrival and the server's knowing of it."""
 
 
 class Fleet:
@@ -157,11 +156,8 @@ class Fleet:
 
 
 async def _close(runner: web.ServerRunner | web.AppRunner, listening: list[socket.socket]) -> None:
-    """Accept no more, let the server know what was accepted, close: a connection in between would stay open."""
-    for sock in listening:
-        asyncio.get_running_loop().remove_reader(sock)
-    for _ in range(_TURNS_TO_ACCEPT):
-        await asyncio.sleep(0)
+    """Stop listening, then close what is open."""
+    await accept_no_more(listening)
     await runner.cleanup()
 
 

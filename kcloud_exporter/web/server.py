@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from kcloud_exporter.errors import ListenError
+from kcloud_exporter.listening import accept_no_more
 from kcloud_exporter.web import pages, protection
 from kcloud_exporter.web.auth import TooManyGuessesError
 from kcloud_exporter.web.metrics import Metrics
@@ -21,8 +22,6 @@ from kcloud_exporter.web.status import DEPS, WebDeps
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLIENT_GONE: Final = 499
-_TURNS_TO_ACCEPT: Final = 3
-"""Turns of the event loop between a connection's arrival and the server's knowing of it."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -57,10 +56,7 @@ class Site:
 
     async def close(self) -> None:
         """Stop listening, let running answers end, close the connections."""
-        for sock in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(sock)
-        for _ in range(_TURNS_TO_ACCEPT):  # a connection whose server is closed meanwhile would stay open
-            await asyncio.sleep(0)
+        await accept_no_more(self._server.sockets)
         self._server.close()
         await self._runner.cleanup()
 

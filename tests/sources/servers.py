@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from kcloud_exporter.listening import accept_no_more
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -27,9 +29,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
     finally:
-        asyncio.get_running_loop().remove_reader(sock)
-        for _ in range(3):  # a connection that is just being accepted becomes known, and is closed
-            await asyncio.sleep(0)
+        await accept_no_more([sock])
         await runner.cleanup()
 
 
