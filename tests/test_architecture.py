@@ -47,7 +47,8 @@ DOORS: dict[str, set[str]] = {
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
 all of it, and `explain` reads what normalise and derive have left behind. `api`, `stream` and `export` answer through
 the web server, so they use its error shape and its authentication.
-`remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles. Both servers stop as `listening` says.
+`remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
+Both servers stop as `listening` says.
 `coverage` reads one page as a source does and names things as normalise does.
 `history` asks a store over the one HTTP client that there is, with its credentials and limits, so it knows
 `sources`. `artefacts` reads its values as the configuration is read, and documents what the vendor tables name.

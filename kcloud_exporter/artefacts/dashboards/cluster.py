@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.artefacts.dashboards.board import CLUSTER, Row, board
-from kcloud_exporter.artefacts.dashboards.fleet import COMPLETENESS, COUNT, DAY, C
+from kcloud_exporter.artefacts.dashboards.fleet import COMPLETENESS, COUNT, DAY, C, power_by_component
 from kcloud_exporter.artefacts.dashboards.panels import (
     BAD_ABOVE_ZERO,
     Column,
@@ -70,13 +70,7 @@ def _now() -> tuple[Any, ...]:
 def _power() -> tuple[Any, ...]:
     rate = "cluster_component:kcloud_cluster_energy_joules:rate5m"
     return (
-        graph(
-            "Power by component",
-            "CPU, memory and accelerators as measured; other is the whole-server meter less these.",
-            "watt",
-            Query(f"sum by (component) ({once(catalogue.CLUSTER_POWER, C)})", "{{component}}"),
-            stacked=True,
-        ),
+        power_by_component(),
         graph("Power by node", "All components.", "watt", Query(_NODES, "{{cluster}}/{{node}}"), stacked=True),
         graph(
             "Mean power from energy",

@@ -41,6 +41,17 @@ def fleet() -> dict[str, Any]:
     )
 
 
+def power_by_component() -> Any:
+    """The panel that the fleet and a cluster share: what draws the power of the chosen clusters."""
+    return graph(
+        "Power by component",
+        "CPU, memory and accelerators as measured; other is the whole-server meter less these.",
+        "watt",
+        Query(f"sum by (component) ({once(catalogue.CLUSTER_POWER, C)})", "{{component}}"),
+        stacked=True,
+    )
+
+
 def _now() -> tuple[Any, ...]:
     firing = 'sum(ALERTS{alertname=~"Kcloud.*",alertstate="firing",cluster=~"$cluster|"}) or vector(0)'
     down = f"sum(1 - {once(catalogue.SOURCE_UP, C)})"
@@ -77,13 +88,7 @@ def _where() -> tuple[Any, ...]:
             Query(f"{CLUSTER_POWER}{{{C}}}", "{{cluster}}"),
             stacked=True,
         ),
-        graph(
-            "Power by component",
-            "CPU, memory and accelerators as measured; other is the whole-server meter less these.",
-            "watt",
-            Query(f"sum by (component) ({once(catalogue.CLUSTER_POWER, C)})", "{{component}}"),
-            stacked=True,
-        ),
+        power_by_component(),
         graph("Accelerators by kind", "Power of GPU, NPU and TPU.", "watt", Query(kinds, "{{kind}}"), stacked=True),
         graph(
             "PUE by site",
