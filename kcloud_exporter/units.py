@@ -7,7 +7,8 @@ a vendor's unit is converted once, where its series is bound.
 from __future__ import annotations
 
 import re
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 SCALES: Final[dict[str, float]] = {
     "W": 1.0,
@@ -66,3 +67,8 @@ def parse_size(text: str) -> int:
     if not match:
         raise ValueError(f"{text!r} is no size; write for example 4096, 512KiB or 64MiB")
     return int(match[1]) * _SIZE_BYTES[match[2]]
+
+
+def rfc3339(timestamp: float, precision: Literal["seconds", "milliseconds"] = "milliseconds") -> str:
+    """A Unix time as text, in UTC."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

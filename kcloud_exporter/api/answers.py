@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kcloud_exporter.api.frames import Frame
 from kcloud_exporter.api.resources import Group
 from kcloud_exporter.api.view import View
+from kcloud_exporter.units import rfc3339
 
 _D = TypeVar("_D")
 
@@ -86,11 +86,6 @@ def page(total: int, count: int, values: dict[str, Any]) -> dict[str, int]:
 def lack(name: str, reason: str, kind: str = "field") -> dict[str, Any]:
     """A field that nothing tells."""
     return {"kind": kind, "name": name, "cluster": None, "reason": reason}
-
-
-def rfc3339(seconds: float) -> str:
-    """A Unix time as text, in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def encode(answer: Answer, resource_type: str, view: View, stale: str) -> bytes:

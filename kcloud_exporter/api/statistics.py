@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 from pydantic import Field
 
-from kcloud_exporter.api.answers import Model, rfc3339
+from kcloud_exporter.api.answers import Model
 from kcloud_exporter.api.models import quantity
 from kcloud_exporter.api.routes import Moment
 from kcloud_exporter.history.kept import FINE
 from kcloud_exporter.history.series import MAX_POINTS
 from kcloud_exporter.model import Mask
+from kcloud_exporter.units import rfc3339
 
 _POINTS: Final = 1_000
 """Steps over which the mean of a long period is taken: enough that its extremes are told."""

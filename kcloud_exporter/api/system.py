@@ -9,10 +9,11 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from kcloud_exporter.api.aggregates import counted
-from kcloud_exporter.api.answers import Answer, Model, rfc3339
+from kcloud_exporter.api.answers import Answer, Model
 from kcloud_exporter.api.frames import Frame
 from kcloud_exporter.api.resources import ACCELERATORS, CONTAINERS, NODES, PODS, SENSORS, VMS
 from kcloud_exporter.api.routes import Moment, Route, Values
+from kcloud_exporter.units import rfc3339
 from kcloud_exporter.web.status import Status
 
 _LISTED: Final = 1000

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.api import parameters as p
-from kcloud_exporter.api.answers import Answer, Model, lack, page, rfc3339
+from kcloud_exporter.api.answers import Answer, Model, lack, page
 from kcloud_exporter.api.frames import Frame, known
 from kcloud_exporter.api.models import quantity
 from kcloud_exporter.api.resources import ACCELERATORS
@@ -22,6 +22,7 @@ from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import RequestError
 from kcloud_exporter.history.series import Series
 from kcloud_exporter.model import Floats
+from kcloud_exporter.units import rfc3339
 
 HOUR: Final = 3600.0
 _STEPS: Final = 120

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.history.kept import FINE
 from kcloud_exporter.history.series import MAX_POINTS, History
 from kcloud_exporter.model import Floats
+from kcloud_exporter.units import rfc3339
 
 COMPLETE: Final = 0.999
 """From this part on a window counts as complete."""
@@ -42,11 +42,6 @@ class Origin:
         zones = dict(self.zones)
         mine = [cluster] if cluster is not None else self.clusters
         return next((zones[self.site_of(name)] for name in mine if self.site_of(name) in zones), "UTC")
-
-
-def rfc3339(timestamp: float) -> str:
-    """A moment as text, UTC."""
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 async def coverage(history: History, cluster: str | None, start: float, end: float) -> dict[str, Floats]:
@@ -88,9 +83,14 @@ def provenance(
         "config_sha256": origin.config_sha256,
         "ledger": dict(origin.ledger),
         "history": origin.history,
-        "generated_at": rfc3339(generated_at),
+        "generated_at": rfc3339(generated_at, "seconds"),
         "dataset": dataset,
-        "window": {"start": rfc3339(start), "end": rfc3339(end), "step_seconds": step, "timezone": "UTC"},
+        "window": {
+            "start": rfc3339(start, "seconds"),
+            "end": rfc3339(end, "seconds"),
+            "step_seconds": step,
+            "timezone": "UTC",
+        },
         "filters": dict(filters),
         "completeness": {name: round(ratio, 6) for name, ratio in sorted(completeness.items())},
         "complete": bool(completeness) and least >= COMPLETE,

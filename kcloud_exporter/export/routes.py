@@ -18,7 +18,7 @@ from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export.desk import Desk, File
 from kcloud_exporter.export.job import Job
 from kcloud_exporter.export.operations import FORMATS_LISTED, METRICS, POWER, REPORT, TEMPLATES_LISTED
-from kcloud_exporter.export.provenance import Origin, rfc3339
+from kcloud_exporter.export.provenance import Origin
 from kcloud_exporter.export.report.asked import FORMATS as REPORT_FORMATS
 from kcloud_exporter.export.report.asked import LANGUAGES, LONGEST_DAYS, TEMPLATES, read_report
 from kcloud_exporter.export.request import (
@@ -33,6 +33,7 @@ from kcloud_exporter.export.request import (
     read_request,
 )
 from kcloud_exporter.history.place import Place
+from kcloud_exporter.units import rfc3339
 from kcloud_exporter.web.operations import describe
 from kcloud_exporter.web.problems import problem, unknown_parameters
 
@@ -217,7 +218,7 @@ async def _templates(request: web.Request) -> web.Response:
 def answer(kind: str, data: Any, metadata: Mapping[str, Any]) -> web.Response:
     """An answer in the envelope of the side API."""
     body = {
-        "timestamp": rfc3339(time.time()),
+        "timestamp": rfc3339(time.time(), "seconds"),
         "cluster": None,
         "resource_type": kind,
         "data": data,

@@ -14,8 +14,9 @@ import orjson
 
 from kcloud_exporter.model import Snapshot
 from kcloud_exporter.stream.filters import Filter
-from kcloud_exporter.stream.power import PowerView, time_text, watts
+from kcloud_exporter.stream.power import PowerView, watts
 from kcloud_exporter.stream.thresholds import Threshold
+from kcloud_exporter.units import rfc3339
 
 log = logging.getLogger(__name__)
 _SLICE: Final = 50
@@ -246,6 +247,6 @@ class Channel:
 
 def gap(reason: str, timestamp: float) -> Event:
     """What tells a reader who came back that events are lost to it. It has no id: there is nothing to resume at."""
-    draft = Draft("gap", {"timestamp": time_text(timestamp), "data": {"reason": reason}})
+    draft = Draft("gap", {"timestamp": rfc3339(timestamp), "data": {"reason": reason}})
     data = orjson.dumps({"type": draft.type, **draft.payload})
     return Event(0, draft, data, b"event: gap\ndata: %s\n\n" % data)

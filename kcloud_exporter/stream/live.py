@@ -12,7 +12,8 @@ from kcloud_exporter.model import ClusterSnapshot, Snapshot
 from kcloud_exporter.stream.channel import Draft
 from kcloud_exporter.stream.devices import accelerators, sources
 from kcloud_exporter.stream.flow import Parts, components, energy, flow, site_values
-from kcloud_exporter.stream.power import chosen_clusters, completeness_of, time_text, watts
+from kcloud_exporter.stream.power import chosen_clusters, completeness_of, watts
+from kcloud_exporter.units import rfc3339
 
 TREND_POINTS: Final = 120
 _CATEGORIES: Final = ("pue3", "pue2", "pue1")
@@ -69,7 +70,7 @@ class LiveEvents:
         chosen = chosen_clusters(snapshot, self._names)
         sites = _sites(snapshot, chosen)
         payload = {
-            "timestamp": time_text(snapshot.timestamp),
+            "timestamp": rfc3339(snapshot.timestamp),
             "interval_seconds": self._interval(),
             "known_clusters": list(snapshot.clusters),
             "total": self._total(chosen, sites),
@@ -97,7 +98,7 @@ class LiveEvents:
             told["energy_joules"] = watts(math.fsum(joules.values()))
         grown = self._trend.since_begun(chosen)
         if grown is not None and self._trend.begun is not None:
-            told["energy_since"] = {"time": time_text(self._trend.begun), "joules": watts(grown)}
+            told["energy_since"] = {"time": rfc3339(self._trend.begun), "joules": watts(grown)}
         pue = _pue_of_all(sites)
         if pue is not None:
             told["pue"] = pue

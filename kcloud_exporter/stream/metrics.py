@@ -12,7 +12,8 @@ from kcloud_exporter.model import ClusterSnapshot, Snapshot
 from kcloud_exporter.stream.channel import Draft, Pace
 from kcloud_exporter.stream.devices import values
 from kcloud_exporter.stream.filters import Filter
-from kcloud_exporter.stream.power import chosen_clusters, time_text
+from kcloud_exporter.stream.power import chosen_clusters
+from kcloud_exporter.units import rfc3339
 
 Device = tuple[str, str, str]
 """(cluster, node, uuid)."""
@@ -61,7 +62,7 @@ class MetricsEvents:
         if len(ranked) > wanted.limit:
             data["others"] = {"count": len(ranked) - wanted.limit}
         payload = {
-            "timestamp": time_text(snapshot.timestamp),
+            "timestamp": rfc3339(snapshot.timestamp),
             "cluster": wanted.cluster[0] if len(wanted.cluster) == 1 else None,
             "metric_name": wanted.metric_name,
             "resource_type": wanted.resource_type,

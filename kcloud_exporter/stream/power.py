@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from kcloud_exporter import catalogue
@@ -12,16 +11,12 @@ from kcloud_exporter.catalogue import Family
 from kcloud_exporter.model import ClusterSnapshot, Snapshot
 from kcloud_exporter.stream.filters import Filter
 from kcloud_exporter.stream.sums import Sums
+from kcloud_exporter.units import rfc3339
 
 Cell = tuple[str, str]
 """(value of the label that a sum is by, component)."""
 _PLACES: Final = 3
 """Decimals of a watt: a milliwatt, finer than any meter."""
-
-
-def time_text(timestamp: float) -> str:
-    """A Unix time as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def watts(value: float) -> float:
@@ -88,7 +83,7 @@ class PowerView:
                 data["unattributed_power_watts"] = watts(math.fsum(unheld.values()))
         completeness, nodes = completeness_of(chosen)
         payload = {
-            "timestamp": time_text(snapshot.timestamp),
+            "timestamp": rfc3339(snapshot.timestamp),
             "cluster": self._filter.cluster[0] if len(self._filter.cluster) == 1 else None,
             "resource_type": self._filter.resource_type,
             "data": data,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
 from kcloud_exporter.errors import SelectorError
+from kcloud_exporter.units import rfc3339
 from kcloud_exporter.web.operations import Operation, describe, query
 from kcloud_exporter.web.problems import problem, unknown_parameters
 
@@ -79,7 +79,7 @@ def explain_routes(explain: Explain) -> list[web.RouteDef]:
         except SelectorError as exc:
             return problem(404 if exc.absent else 400, str(exc), {"parameter": "series"})
         body = {
-            "timestamp": datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "timestamp": rfc3339(timestamp),
             "cluster": None,
             "resource_type": "explanation",
             "data": tree,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
+
+from kcloud_exporter.units import rfc3339
 
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -37,7 +39,7 @@ def problem(
     """An error answer. `message` says what to do; nothing of an exception or of the client's text is trusted."""
     body = {
         "error": {"code": _CODES.get(status, f"http_{status}"), "message": message, "details": details or {}},
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": rfc3339(time.time()),
     }
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers=headers)
 
