@@ -113,7 +113,7 @@ class SampleTrees:
 
     def _row(self, row: _RowOf, value: float, unit: str, depth: int, *, twins: int) -> Node:
         state, binding, at = row
-        rule, trace = binding.rules[at], binding.trace
+        rule, trace = binding.rule(at), binding.trace
         assert trace is not None
         name = series_of(state.table.labels[int(binding.rows.view[at])])
         raw = float(trace.raw[at])

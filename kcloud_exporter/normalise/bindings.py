@@ -58,7 +58,7 @@ class Binding:
     def __init__(self, quantity: Quantity, column: Column) -> None:
         self.quantity, self.column = quantity, column
         self.rows, self.slots = Grow(np.int32), Grow(np.int32)
-        self.rules: list[SeriesRule] = []
+        self._rules: list[SeriesRule] = []
         self.trace: Trace | None = None
         self.previous_value, self.previous_time = np.empty(0), np.empty(0)
         self.previous_noted, self.series = np.empty(0), np.empty(0, np.uint64)
@@ -84,12 +84,11 @@ class Binding:
         if trait is None:
             trait = self._learn(rule)
         if rule.values or rule.sentinels:
-            self._remember_specials(rule, len(self.rules))
+            self._remember_specials(rule, len(self.rows))
         if series:
-            self._known.append((len(self.rules), series, last))
+            self._known.append((len(self.rows), series, last))
         self.rows.append(row)
         self.slots.append(slot)
-        self.rules.append(rule)
         self._trait.append(trait)
 
     def _learn(self, rule: SeriesRule) -> int:
@@ -105,8 +104,13 @@ class Binding:
         sentinel = np.inf if rule.sentinel_from is None else rule.sentinel_from
         self._table = np.vstack([self._table, [rule.scale, low, high, sentinel, flags]])
         self._any |= flags
+        self._rules.append(rule)
         self._traits[id(rule)] = len(self._traits)
         return len(self._traits) - 1
+
+    def rule(self, at: int) -> SeriesRule:
+        """The rule by which a row was bound."""
+        return self._rules[int(self._trait.view[at])]
 
     def _remember_specials(self, rule: SeriesRule, at: int) -> None:
         if rule.values:
@@ -116,7 +120,7 @@ class Binding:
 
     def settle(self) -> None:
         """Bring everything that is kept per row to the number of rows."""
-        count = len(self.rules)
+        count = len(self.rows)
         if len(self._scale) == count:
             return
         of_rule = self._table[self._trait.view]
