@@ -22,9 +22,12 @@ help: ## Show this list
 run: $(VENV)/.installed ## Start the demo: a simulated fleet and its power ledger (first time: sets up .venv)
 	@exec $(BIN)/kcloud-exporter demo $(ARGS)
 
+# Most tests wait, for other programs or for time to pass: more run side by side than there are processors.
+JOBS ?= $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) * 2 : 8 )))
+
 .PHONY: test
-test: $(VENV)/.installed-dev debian-packages lint ## Lint, type-check and run all tests, real programs included
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/.installed-dev debian-packages lint ## Lint, type-check and run all tests, real programs included (JOBS=4)
+	$(BIN)/pytest --numprocesses $(JOBS) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## ruff and mypy --strict

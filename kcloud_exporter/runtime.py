@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.config.sharding import own_part
 from kcloud_exporter.errors import ConfigError, KcloudError
@@ -59,19 +59,26 @@ class Runtime:
     configuration did not change keep their sources and their state.
     """
 
-    def __init__(self, config: Config, load: Callable[[], Config], storage: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        storage: Path | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
         self._load = load
-        self.started_at = time.time()
+        self._clocks = clocks or Clocks()
+        self.started_at = self._clocks.wall()
         self.telemetry = Telemetry()
         self.store = SnapshotStore()
-        self.pages = PageStore(self.telemetry.exposition, time.time)
+        self.pages = PageStore(self.telemetry.exposition, self._clocks.wall)
         self.config = config
         vendors = _checked(config)
         store = CounterStore(storage) if storage else None
         if store is not None and store.recovered:
             log.error("the counters on disk were damaged and are restored", extra={"detail": store.recovered})
             self.telemetry.storage_damaged()
-        self._counters = Counters(store, time.time())
+        self._counters = Counters(store, self._clocks.wall())
         self.pipeline = self._build(config, vendors, None)
         self.telemetry.reloaded(good=True)
         self._scheduler = AsyncIOScheduler(timezone="UTC")
@@ -81,7 +88,8 @@ class Runtime:
         part = own_part(config)
         if not part.clusters:
             log.warning("no cluster belongs to this shard", extra={"shard": f"{config.sharding}"})
-        pipeline = Pipeline(part, vendors, build_sources(part, vendors), self.telemetry, counters=self._counters)
+        sources = build_sources(part, vendors, self._clocks)
+        pipeline = Pipeline(part, vendors, sources, self.telemetry, counters=self._counters, clocks=self._clocks)
         if earlier is not None:
             pipeline.continue_from(earlier)
         return pipeline
@@ -157,7 +165,7 @@ class Runtime:
         reason = ""
         if snapshot is None:
             reason = "no snapshot yet: the first cycle has not ended"
-        elif (age := time.time() - snapshot.timestamp) > limit:
+        elif (age := self._clocks.wall() - snapshot.timestamp) > limit:
             reason = f"the snapshot is {age:.0f} s old, more than {limit:.0f} s"
         clusters = tuple(
             ClusterStatus(

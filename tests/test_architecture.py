@@ -18,6 +18,7 @@ DOORS: dict[str, set[str]] = {
     "catalogue": set(),
     "errors": set(),
     "logs": set(),
+    "clocks": set(),
     "listening": set(),
     "options": set(),
     "telemetry": {"catalogue"},
@@ -39,8 +40,10 @@ DOORS: dict[str, set[str]] = {
     "remote": FOUNDATION | {"snapshot", "config", "sources", "exposition"},
     "artefacts": FOUNDATION | {"config", "vendors"},
     "fleet": FOUNDATION | {"listening"},
-    "pipeline": FOUNDATION | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain"},
-    "recording": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition", "telemetry"},
+    "pipeline": FOUNDATION
+    | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain", "clocks"},
+    "recording": FOUNDATION
+    | {"config", "sources", "vendors", "pipeline", "storage", "exposition", "telemetry", "clocks"},
     "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.pipeline import COMPACT_EVERY, Pipeline
 from kcloud_exporter.pipeline.building import build_sources
@@ -53,8 +54,7 @@ async def test_churned_pods_leave_nothing_behind() -> None:
         build_sources(config, vendors),
         Telemetry(),
         counters=Counters(None, 0.0),
-        wall=lambda: 1e9 + 15.0 * pipeline.cycles,
-        monotonic=lambda: 15.0 * next(clock),
+        clocks=Clocks(lambda: 1e9 + 15.0 * pipeline.cycles, lambda: 15.0 * next(clock)),
     )
     most_rows, namespace = 0, 0.0
     for _ in range(CYCLES):

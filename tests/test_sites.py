@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.model import Snapshot
 from kcloud_exporter.pipeline import Pipeline
@@ -88,8 +89,7 @@ class Building:
             build_sources(config, vendors),
             Telemetry(),
             counters=Counters(None, BEGIN),
-            wall=lambda: self.now,
-            monotonic=lambda: self.now - BEGIN,
+            clocks=Clocks(lambda: self.now, lambda: self.now - BEGIN),
         )
 
     async def run(self, pipeline: Pipeline, seconds: float, look: Callable[[Snapshot], None]) -> Snapshot:

@@ -44,8 +44,10 @@ class Fleet:
     is local).
     """
 
-    def __init__(self, spec: FleetSpec | None = None, *, control_port: int = 0) -> None:
-        self.spec = spec or FleetSpec()
+    def __init__(
+        self, spec: FleetSpec | None = None, *, control_port: int = 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.spec, self.clock = spec or FleetSpec(), clock
         self.control_url = ""
         self.exporters: tuple[ExporterEndpoint, ...] = ()
         self._control_port = control_port
@@ -57,7 +59,7 @@ class Fleet:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             octet = stack.enter_context(_claim())
-            self._world = build_world(self.spec, time.time(), octet)
+            self._world = build_world(self.spec, self.clock(), octet)
             self._board = FaultBoard(places(self._world))
             runner = web.ServerRunner(
                 web.Server(self._answer, handler_cancellation=True),
@@ -103,7 +105,7 @@ class Fleet:
 
     def truth(self, at: float | None = None) -> dict[str, Any]:
         """What a perfect ledger says at a time (Unix seconds), by default now."""
-        return truth(self.world, time.time() if at is None else at)
+        return truth(self.world, self.clock() if at is None else at)
 
     def kcloud_config(
         self,
@@ -133,7 +135,7 @@ class Fleet:
             return web.Response()
         if fault == "http500":
             return web.Response(status=500, text="An error has occurred while serving metrics\n")
-        sampled_at = time.time()
+        sampled_at = self.clock()
         # Requests come in bursts. Each is stamped before the first page of the burst is made, so that a sample is
         # as old as its request, and not as its place in the queue.
         await asyncio.sleep(_BURST_SECONDS)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 from kcloud_exporter import catalogue
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
@@ -55,13 +55,12 @@ class Pipeline:
         telemetry: Telemetry,
         *,
         counters: Counters,
-        wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks | None = None,
     ) -> None:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
         self._persistence = Persistence(counters, telemetry)
         self._vendors = vendors
-        self._wall, self._monotonic = wall, monotonic
+        self._clocks = clocks or Clocks()
         self.tape: Tape | None = None
         self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}
@@ -78,10 +77,10 @@ class Pipeline:
 
     async def tick(self) -> Snapshot:
         """Gather, then do the books off the event loop. Never raises for a failed source."""
-        now = self._wall()
+        now = self._clocks.wall()
         with self._telemetry.stage("gather"):
             outcomes = await self._gather()
-        snapshot = await self._work(partial(self.cycle, outcomes, now, self._monotonic()))
+        snapshot = await self._work(partial(self.cycle, outcomes, now, self._clocks.steady()))
         if self.cycles % COMPACT_EVERY == 0:
             await self._work(self._compact)
         return snapshot

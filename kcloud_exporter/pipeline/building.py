@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
 from kcloud_exporter.errors import ConfigError, VendorError
 from kcloud_exporter.pipeline.cluster import facility_meters, work_meters
@@ -16,7 +18,7 @@ from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.mistakes import nearest
 
 
-def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
+def build_sources(config: Config, vendors: VendorIndex, clocks: Clocks | None = None) -> list[Source]:
     """One source per entry of the configuration, asking only for what the vendor tables and the sites name."""
     limits = ParseLimits(
         series=config.limits.series_per_source,
@@ -24,16 +26,19 @@ def build_sources(config: Config, vendors: VendorIndex) -> list[Source]:
         label_name_bytes=config.limits.label_name_bytes,
         label_value_bytes=config.limits.label_value_bytes,
     )
+    steady = (clocks or Clocks()).steady
     sources: list[Source] = []
     for cluster in config.clusters:
         facility = sorted(facility_meters(config, cluster.name))
         work = sorted({meter.metric for meter in work_meters(config, cluster.name)})
         for entry in cluster.sources:
             if entry.prometheus is not None:
-                sources.append(_prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits))
+                sources.append(
+                    _prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits, steady)
+                )
             elif entry.exporter is not None:
                 more = [*facility, *work]
-                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits))
+                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits, steady))
     return sources
 
 
@@ -45,6 +50,7 @@ def _prometheus(
     facility: list[str],
     work: list[str],
     limits: ParseLimits,
+    steady: Callable[[], float],
 ) -> Source:
     asked = vendors.asked()
     counters = (vendors.counters() & set(asked)) | set(work)
@@ -61,11 +67,18 @@ def _prometheus(
         body_bytes=config.limits.body_bytes,
         limits=limits,
         access=entry,
+        steady=steady,
     )
 
 
 def _exporter(
-    config: Config, cluster: str, entry: ExporterConfig, vendors: VendorIndex, more: list[str], limits: ParseLimits
+    config: Config,
+    cluster: str,
+    entry: ExporterConfig,
+    vendors: VendorIndex,
+    more: list[str],
+    limits: ParseLimits,
+    steady: Callable[[], float],
 ) -> Source:
     wanted = frozenset([*vendors.names(entry.vendor), *more])
     return ExporterSource(
@@ -78,6 +91,7 @@ def _exporter(
         body_bytes=config.limits.body_bytes,
         limits=limits,
         access=entry,
+        steady=steady,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError, RecordingError
 from kcloud_exporter.exposition.ledger import ledger_page
@@ -48,8 +49,7 @@ class Live:
         output: Path,
         *,
         texts: Mapping[str, str] | None = None,
-        wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clocks: Clocks | None = None,
     ) -> None:
         """Begin the file. Raises ConfigError and RecordingError."""
         config = of_this_shard(config)
@@ -57,11 +57,10 @@ class Live:
         vendors = load_vendors(texts=tables)
         if problems := check_vendors(config, vendors):
             raise ConfigError(problems)
-        sources = build_sources(config, vendors)
-        counters = Counters(None, wall())
-        self.pipeline = Pipeline(
-            config, vendors, sources, Telemetry(), counters=counters, wall=wall, monotonic=monotonic
-        )
+        clocks = clocks or Clocks()
+        sources = build_sources(config, vendors, clocks)
+        counters = Counters(None, clocks.wall())
+        self.pipeline = Pipeline(config, vendors, sources, Telemetry(), counters=counters, clocks=clocks)
         self.config, self.sources = config, sources
         self._renderer = Renderer()
         self.tape = Tape(output)

@@ -54,7 +54,6 @@ class ExporterSource:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cluster = cluster
-        self._steady = steady
         urls = [_with_path(url) for url in targets]
         names = exporter_names(vendor, name, urls)
         self._targets = [_Target(of, url, number) for number, (of, url) in enumerate(zip(names, urls, strict=True))]
@@ -64,7 +63,7 @@ class ExporterSource:
         self._slow_seconds = 0.0
         self._by_name = {target.name: target for target in self._targets}
         self._patience: Patience[str, Outcome] = Patience(self._verdict)
-        self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes)
+        self._connection = Connection(access, connections=CONCURRENCY, body_bytes=body_bytes, steady=steady)
 
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Scrape every target once, all at the same time. See `Source.collect`.
@@ -114,14 +113,13 @@ class ExporterSource:
                         "X-Prometheus-Scrape-Timeout-Seconds": f"{max(deadline - clock(), 0):.3f}",
                     },
                 )
-                received_at = self._steady() - fetched.age
             understood = await self.intake.run(partial(self.intake.answer, target.number, fetched))
         except Exception as exc:  # noqa: BLE001 - the door: nothing goes further as an exception
             target.failed = True
             hide = partial(self._connection.hide, url=target.url)
             return failure(self.cluster, target.name, exc, begun, hide)
         target.failed = False
-        return understood.scrape(self.cluster, target.name, received_at, clock() - begun)
+        return understood.scrape(self.cluster, target.name, fetched.sent_at, clock() - begun)
 
 
 def _with_path(url: str) -> str:

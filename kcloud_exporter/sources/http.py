@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -43,26 +43,36 @@ class Fetched:
     encoding: str
     content_type: str
     is_framed: bool
-    age: float = 0.0
+    sent_at: float = 0.0
+    """When the request went out, in seconds on the steady clock of the connection."""
 
 
 class _Sent:
     """When a request went out, told by the HTTP library's trace; waiting for a connection does not count."""
 
-    def __init__(self) -> None:
-        self.at = clock()
+    def __init__(self, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self.at = steady()
 
     async def trace(self, event: str, _: object) -> None:
         """Called by httpcore at each step of a request."""
         if event.endswith("send_request_headers.started"):
-            self.at = clock()
+            self.at = self._steady()
 
 
 class Connection:
     """Owns the connections to the endpoints of one source: pool, TLS context, credentials."""
 
-    def __init__(self, access: Access | None, *, connections: int, body_bytes: int) -> None:
+    def __init__(
+        self,
+        access: Access | None,
+        *,
+        connections: int,
+        body_bytes: int,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._access, self._connections, self.body_bytes = access, connections, body_bytes
+        self._steady = steady
         self._client: httpx.AsyncClient | None = None
         self._stamp: tuple[int, ...] = ()
 
@@ -84,7 +94,7 @@ class Connection:
         tls = None if self._access is None else self._access.tls
         try:
             async with asyncio.timeout(max(timeout_seconds, 0.0)):
-                client, sent = await self._current_client(), _Sent()
+                client, sent = await self._current_client(), _Sent(self._steady)
                 request = client.build_request(
                     method,
                     url,
@@ -99,7 +109,7 @@ class Connection:
                 )
                 response = await client.send(request, stream=True)
                 try:
-                    return replace(await self._read(response, accept), age=clock() - sent.at)
+                    return replace(await self._read(response, accept), sent_at=sent.at)
                 finally:
                     await response.aclose()
         except SourceError:

@@ -69,6 +69,22 @@ def require(*names: str) -> str:
     return first
 
 
+def apart(*flags: str) -> tuple[str, ...]:
+    """The start of a command that runs another in kernel namespaces of its own; `flags` are those of unshare.
+
+    Root may do so; anybody else becomes root of a user namespace first, which not every kernel and no chroot allows.
+    Skips and fails as `require` does.
+    """
+    command = (require("unshare"), *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), *flags)
+    tried = subprocess.run([*command, "true"], capture_output=True, text=True)
+    if tried.returncode:
+        reason = f"no namespaces of one's own on this machine: {' '.join(command)}: {tried.stderr.strip()}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return command
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port of 127.0.0.1 that was free a moment ago (TCP, or UDP with SOCK_DGRAM)."""
     with socket.socket(socket.AF_INET, kind) as probe:

@@ -6,7 +6,6 @@ import contextlib
 import resource
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from kcloud_exporter.fleet import Fleet
 from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.page import Page, total
-from tests.real.programs import require, wait_until
+from tests.real.programs import apart, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -80,11 +79,7 @@ def namespace(tmp_path: Path) -> tuple[str, ...]:
     """A command that runs another with a disk of 2 MiB of its own in the place of its storage folder."""
     folder = tmp_path / "kcloud-exporter-data"
     folder.mkdir()
-    unshare = (require("unshare"), "-rm", "sh", "-c", MOUNT, str(folder))
-    tried = subprocess.run([*unshare, "true"], capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"no mount namespace for users here: {tried.stderr.strip()}")
-    return unshare
+    return (*apart("--mount"), "sh", "-c", MOUNT, str(folder))
 
 
 def test_a_full_disk(fleet: Fleet, tmp_path: Path, namespace: tuple[str, ...]) -> None:

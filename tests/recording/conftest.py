@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.exposition.ledger import ledger_page
 from kcloud_exporter.exposition.renderer import Renderer
@@ -46,7 +47,7 @@ def tape(made: Path, tmp_path: Path) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recording itself."""
     file = tmp_path_factory.mktemp("made") / "three.tar"
-    live, renderer = Live(parse_config(DATA, {}), file, texts={}, wall=lambda: BEGUN), Renderer()
+    live, renderer = Live(parse_config(DATA, {}), file, texts={}, clocks=Clocks(wall=lambda: BEGUN)), Renderer()
     exporters, prometheus = live.sources
     for cycle in range(3):
         for source in live.sources:

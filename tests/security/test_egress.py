@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from kcloud_exporter.fleet import FleetSpec
-from tests.real.programs import free_port
+from tests.real.programs import apart, free_port, require
 from tests.real.simulated_fleet import simulated_fleet
 
 HOOKED = """
@@ -75,10 +72,8 @@ def test_only_what_is_configured_is_called(tmp_path: Path) -> None:
 
 def test_a_machine_without_any_network_is_enough(tmp_path: Path) -> None:
     """In a network namespace of its own there is loopback and nothing else: the demo needs no more."""
-    unshare = shutil.which("unshare")
-    namespace = [unshare or "unshare", "--user", "--map-root-user", "--net"]
-    if unshare is None or subprocess.run([*namespace, "ip", "link", "set", "lo", "up"], capture_output=True).returncode:
-        pytest.skip("this kernel gives no network namespace; the calls themselves are watched by the test above")
+    require("ip")
+    namespace = apart("--net")
     script = f"""
 ip link set lo up
 {sys.executable} -m kcloud_exporter demo --web.listen-address 127.0.0.1:28283 >{tmp_path}/log 2>&1 &

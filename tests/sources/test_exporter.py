@@ -101,13 +101,14 @@ async def test_targets_share_a_table_and_fail_alone() -> None:
 async def test_more_hung_targets_than_slots_delay_the_others_once_only() -> None:
     async with talking(for_ever) as hung, serving(page) as good:
         source = source_of([f"{hung.url}/{n}" for n in range(CONCURRENCY + 10)] + [good], {"a"})
-        assert reasons(await source.collect(1.0))[:-1] == ["timeout"] * (CONCURRENCY + 10)
-        second = await source.collect(1.0)
-        await asyncio.sleep(0.6)  # until the questions that nobody waited for have timed out
-        third = await source.collect(1.0)
+        assert reasons(await source.collect(2.0))[:-1] == ["timeout"] * (CONCURRENCY + 10)
+        second = reasons(await source.collect(2.0))
+        await asyncio.sleep(2.0)  # until the questions that nobody waited for have timed out
+        third = reasons(await source.collect(2.0))
         await source.close()
-    assert reasons(second) == [""], "nobody waits for those that hung before"
-    assert reasons(third) == ["timeout"] * (32 + 10) + [""], "only some that failed are asked, and all that did not"
+    assert "timeout" not in second, "nobody waits for those that hung before"
+    assert third.count("timeout") == 32 + 10, "only some that failed are asked, and all that did not"
+    assert "" in second + third, "the good one had no slot at first: nobody waits for it either, and it is not lost"
 
 
 async def test_a_name_look_up_that_hangs_does_not_keep_others_from_parsing() -> None:
