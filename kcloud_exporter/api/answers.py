@@ -19,7 +19,7 @@ _D = TypeVar("_D")
 class Model(BaseModel):
     """The base of every model of the document: no field that is not named."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)  # only the document wants it built
 
 
 class Lack(Model):

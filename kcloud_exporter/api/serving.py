@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +49,7 @@ def api_routes(deps: ApiDeps) -> list[web.AbstractRouteDef]:
     """The API as routes of the web server."""
     answers = Answers(deps)
     served: list[web.AbstractRouteDef] = [
-        web.get(PREFIX + _pattern(route.path), describe(handler(route, answers), operation(route)))
+        web.get(PREFIX + _pattern(route.path), describe(handler(route, answers), partial(operation, route)))
         for route in sorted(all_routes(), key=lambda route: "{" in route.path)
     ]
 

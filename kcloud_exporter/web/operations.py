@@ -44,8 +44,8 @@ def names(name: str, description: str, example: str, most: int | None = None) ->
     return query(name, description, {"type": "array", "items": schema, "maxItems": most}, [example])
 
 
-def describe(handler: Handler, operation: Operation) -> Handler:
-    """The handler, with what the document says of it."""
+def describe(handler: Handler, operation: Operation | Callable[[], Operation]) -> Handler:
+    """The handler, with what the document says of it, or with what finds that out when it is asked for."""
     setattr(handler, _ATTRIBUTE, operation)
     return handler
 
@@ -53,4 +53,6 @@ def describe(handler: Handler, operation: Operation) -> Handler:
 def operation_of(handler: object) -> Operation | None:
     """What was said of a handler, if anything was."""
     found = getattr(handler, _ATTRIBUTE, None)
+    if callable(found):
+        found = found()
     return found if isinstance(found, Operation) else None
