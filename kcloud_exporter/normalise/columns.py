@@ -26,7 +26,8 @@ class Column:
 
     def __init__(self, *, strict_sum: bool) -> None:
         self.strict_sum = strict_sum
-        self._slots: dict[Hashable, int] = {}
+        self._slots: dict[int, int] = {}
+        self._told: dict[Hashable, int] = {}
         self.slot_candidate = Grow(np.int32)
         self.slot_target = Grow(np.int32)
         self.value = Grow(np.float64)
@@ -36,7 +37,7 @@ class Column:
         self._required: set[int] = set()
         self._boards: dict[Hashable, int] = {}
         self._on_board: dict[int, int] = {}
-        self._candidates: dict[Hashable, int] = {}
+        self._candidates: dict[Hashable, dict[int, int]] = {}
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
         self.candidate_origin: list[tuple[str, str]] = []
@@ -77,14 +78,17 @@ class Column:
 
         `origin` is what the page calls the teller: (vendor, series).
         """
-        key = (entity, teller, part)
+        # Few things are told, and of many entities: numbers are small where texts would not be.
+        told = self._told.setdefault((teller, part), len(self._told))
+        key = told << 32 | entity
         found = self._slots.get(key)
         if found is not None:
             self.slot_target.view[found] = target
             return found
-        candidate = self._candidates.get((entity, teller))
+        candidates = self._candidates.setdefault(teller, {})
+        candidate = candidates.get(entity)
         if candidate is None:
-            candidate = self._candidates[(entity, teller)] = len(self._candidates)
+            candidate = candidates[entity] = len(self._combine)
             self.candidate_entity.append(entity)
             self.candidate_rank.append(rank)
             self.candidate_origin.append(origin)
@@ -136,7 +140,7 @@ class Column:
         if self._on_board:
             value = self._parted(value, live)
         slot_candidate = self.slot_candidate.view
-        count = len(self._candidates)
+        count = len(self._combine)
         combined = self._combined(value, live, expected, slot_candidate, count)
         result = Evaluated(
             np.full(size, np.nan), np.full(size, -1, np.int32), np.zeros(size, bool), np.full(size, NEVER)
@@ -163,7 +167,7 @@ class Column:
 
     def _ranked(self) -> Rows:
         """Candidates from the worst rank to the best, so that the last write to an entity is the best."""
-        if len(self._order) != len(self._candidates):
+        if len(self._order) != len(self._combine):
             self._order = np.argsort(-self.candidate_rank.view, kind="stable").astype(np.int32)
         return self._order
 

@@ -70,10 +70,10 @@ class Inventory:
     def _read(self, state: _State) -> None:
         """Read the rows that have come since."""
         for row in range(state.read, len(state.table)):
-            labels = state.table.labels[row]
-            if labels["__name__"] not in self._names:
+            name, labels = state.table.names[row], state.table.labels[row]
+            if name not in self._names:
                 continue
-            for _, rule, _ in self._vendors.rules(labels["__name__"]):
+            for _, rule, _ in self._vendors.rules(name):
                 fact = _TOLD.get(rule.to)
                 if fact is None or not rule.matches(labels):
                     continue

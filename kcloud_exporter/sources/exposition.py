@@ -33,8 +33,10 @@ from kcloud_exporter.sources.series import (
 
 __all__ = ["ParseLimits", "Parsed", "SeriesIndex", "parse_text"]
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 _MISS = -1
+_PROBED = 64
+"""Lines that are looked at before a whole piece is read the other way, with timestamps or without."""
 _Columns = tuple[Floats, Floats | None]
 
 
@@ -62,8 +64,8 @@ def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0
     `page` tells apart the pages that one index reads in turn, so that each is compared with its own predecessor.
     Raises SourceError: `parse` (the whole page is discarded, as Prometheus does) or `series_limit`.
     """
-    index.begin(page, body.count(b"\n"))
     order = index.orders.get(page)
+    index.begin(page, body.count(b"\n") if order is None else len(order.slots))
     try:
         pieces = list(_pieces(body, index, openmetrics, order))
     finally:
@@ -152,26 +154,28 @@ class _Reader:
         """Slots of all lines and numbers of all samples. Raises SourceError("parse")."""
         index = self._index
         missing = self._look_up(timestamped=index.timestamped)
-        if len(missing) > len(self._lines) // 2:
+        if len(missing) > len(self._lines) // 2 and self._reads_better(missing, timestamped=not index.timestamped):
             index.timestamped = not index.timestamped
-            other = self._look_up(timestamped=index.timestamped)
-            if len(other) >= len(missing):
-                index.timestamped = not index.timestamped
-                missing = self._look_up(timestamped=index.timestamped)
-            else:
-                missing = other
+            missing = self._look_up(timestamped=index.timestamped)
         if missing:
             # `name {a="b"}`, with a space, looks like the bare name with an odd number: it may begin a series.
             missing += [i for i, text in enumerate(self._texts) if text is not None and b"{" in text]
             for i in sorted(set(missing)):
-                if self._slots[i] != FRAGMENT:
+                if self._slots[i] != FRAGMENT and not self._put_together(i):
                     self._understand(i)
+        if len(missing) >= len(self._lines):  # a page that is all new tells only now how it prints its numbers
+            index.timestamped = b" " in (self._texts[-1] or b"")
         texts = [text for text in self._texts if text is not None]
         joined = b" " + b"\n ".join(texts) if texts else b""
         found = _bulk(joined, len(texts), index, openmetrics=self._openmetrics)
         if found is None:
             found = self._one_by_one()
         return _Piece(np.array(self._slots, np.int32), *found)
+
+    def _reads_better(self, missing: list[int], *, timestamped: bool) -> bool:
+        """Whether any of the first lines that were not found are found when read the other way."""
+        numbers = 2 if timestamped else 1
+        return any(self._lines[i].rsplit(b" ", numbers)[0] in self._index.slots for i in missing[:_PROBED])
 
     def _look_up(self, *, timestamped: bool) -> list[int]:
         """Fill slots and texts (what stands behind the series) of known lines; the numbers of the others."""
@@ -191,6 +195,21 @@ class _Reader:
         self._slots, self._texts = slots, texts
         return [i for i, slot in enumerate(slots) if slot == _MISS]
 
+    def _put_together(self, i: int) -> bool:
+        """Whether line `i` is a series whose name and labels this page has shown before, only not together.
+
+        Its numbers are still to be read: if they turn out to be none, the line is read by the grammar after all.
+        """
+        line, index = self._lines[i], self._index
+        brace, end = line.find(b"{"), line.rfind(b"} ") + 1
+        name, labels = line[:brace], line[brace:end]
+        if not 0 < brace < end or not index.has_shown(name, labels):
+            return False
+        series, self._texts[i] = line[:end], line[end + 1 :]
+        slot = index.slots.get(series)
+        self._slots[i] = index.add(series, name, labels) if slot is None else slot
+        return True
+
     def _understand(self, i: int) -> None:
         """Read line `i` (and those that belong to it) by the grammar."""
         line, index = self._lines[i], self._index
@@ -206,13 +225,11 @@ class _Reader:
         try:
             sample = grammar.match_sample(self._body, self._offsets[i], openmetrics=self._openmetrics)
             text = sample.value if sample.time is None else sample.value + b" " + sample.time
-            grammar.numbers_of(text, openmetrics=self._openmetrics)
             slot = index.slots.get(sample.series)
             if slot is None:
                 slot = index.add(sample.series, sample.name, sample.labels)
         except ValueError as exc:
-            shown = line[:80].decode(errors="backslashreplace")
-            raise SourceError("parse", f"{exc}: {shown!r}") from None
+            raise _refused(exc, line) from None
         self._slots[i], self._texts[i] = slot, text
         self._remember_spacing(line, sample.series, text, slot)
         self.read_to = max(self.read_to, sample.end)
@@ -239,10 +256,17 @@ class _Reader:
                 value, stamp = grammar.numbers_of(text, openmetrics=self._openmetrics)
             except ValueError:
                 self._understand(i)
-                value, stamp = grammar.numbers_of(self._texts[i] or b"", openmetrics=self._openmetrics)
+                try:
+                    value, stamp = grammar.numbers_of(self._texts[i] or b"", openmetrics=self._openmetrics)
+                except ValueError as exc:
+                    raise _refused(exc, self._lines[i]) from None
             values.append(value)
             stamps.append(np.nan if stamp is None else stamp)
         return np.array(values, np.float64), np.array(stamps, np.float64)
+
+
+def _refused(exc: ValueError, line: bytes) -> SourceError:
+    return SourceError("parse", f"{exc}: {line[:80].decode(errors='backslashreplace')!r}")
 
 
 def _joined_timestamps(pieces: list[_Piece]) -> Floats | None:

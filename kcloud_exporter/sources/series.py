@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kcloud_exporter.errors import RejectReason, SourceError
 from kcloud_exporter.model import Floats, Labels, Rows, SeriesTable
 from kcloud_exporter.sources.grammar import label_pairs
+from kcloud_exporter.sources.hashes import Hashes
 
 UNWANTED: Final = -1
 """Its name is in no vendor table: validated, then passed over."""
@@ -92,7 +93,7 @@ class SeriesIndex:
     ) -> None:
         self.table, self.wanted, self.target_labels, self.limits = table, wanted, dict(target_labels), limits
         self._wanted_names: dict[bytes, bool] = {}
-        self._canonical: dict[int, int] = {}
+        self._canonical = Hashes()
         self._blocks: dict[bytes, _Block] = {}
         self._page_lines: dict[int, int] = {}
         self.forget()
@@ -135,6 +136,10 @@ class SeriesIndex:
                 self._wanted_names.clear()
             found = self._wanted_names[name] = self.wanted(name.decode())
         return found
+
+    def has_shown(self, name: bytes, labels: bytes) -> bool:
+        """Whether both are known to be well-formed, because this page has shown them."""
+        return labels in self._blocks and name in self._wanted_names
 
     def add(self, key: bytes, name: bytes, labels: bytes) -> int:
         """A series that was not seen before: its matched name and label block. Returns its slot.
@@ -212,7 +217,7 @@ class SeriesIndex:
         """
         moved = SeriesIndex(table, self.wanted, self.target_labels, self.limits)
         moved._wanted_names, moved.timestamped = self._wanted_names, self.timestamped
-        moved._canonical = {h: int(new_rows[row]) for h, row in self._canonical.items() if new_rows[row] >= 0}
+        moved._canonical = self._canonical.moved(new_rows)
         for key, slot in self.slots.items():
             row = self.codes[slot]
             if row >= 0 and new_rows[row] >= 0:
@@ -265,15 +270,15 @@ class SeriesIndex:
 
     def _find(self, name: str, block: _Block) -> int:
         """The row of these labels whatever their order, appended to the table when it is new."""
-        labels: Labels = {"__name__": sys.intern(name), **block.labels}
-        at = hash((name, block.number))
+        at = Hashes.first(hash((name, block.number)))
         while (row := self._canonical.get(at)) is not None:
-            if self.table.labels[row] == labels:
+            if self.table.names[row] == name and self.table.labels[row] == block.labels:
                 return row
             at += 1
         if len(self.table) >= 2 * self.limits.series:
             raise SourceError("series_limit", f"{len(self.table)} series, living and dead")
-        row = self._canonical[at] = self.table.add(labels)
+        row = self.table.add(sys.intern(name), block.labels)
+        self._canonical.put(at, row)
         return row
 
 

@@ -23,7 +23,7 @@ class Source:
         return Scrape("c", "ksm", self.table, rows, np.array(list(values.values())), None, 0.0, 0.0)
 
     def add(self, name: str, **labels: str) -> None:
-        self.table.add({"__name__": name, **labels})
+        self.table.add(name, labels)
 
 
 def shown(tables: dict[str, Table], fact: str) -> dict[tuple[str, ...], float]:

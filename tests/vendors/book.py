@@ -80,7 +80,7 @@ class Book:
             vendors, aliases=aliases or {}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
         )
         self._sources: dict[str, SeriesTable] = {}
-        self._rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
+        self._rows: dict[tuple[str, str, frozenset[tuple[str, str]]], int] = {}
         self._now = 0.0
         self._tables, self._energy = ClusterTables("c"), EnergyBook()
         self._rejected: Counter[tuple[str, str]] = Counter()
@@ -104,12 +104,13 @@ class Book:
     def _scrapes(self, text: str) -> list[Scrape]:
         answers: dict[str, list[tuple[int, float]]] = {}
         for source, labels, value in samples(text):
-            if not self._vendors.rules(labels["__name__"]):
+            name = labels.pop("__name__")
+            if not self._vendors.rules(name):
                 continue
             table = self._sources.setdefault(source, SeriesTable())
-            key = source, frozenset(labels.items())
+            key = source, name, frozenset(labels.items())
             if key not in self._rows:
-                self._rows[key] = table.add(labels)
+                self._rows[key] = table.add(name, labels)
             answers.setdefault(source, []).append((self._rows[key], value))
         return [
             Scrape(
