@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from isal import igzip
-
+from kcloud_exporter.bench.printing import BEGIN, INTERVAL
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.exposition.page import PageStore
 from kcloud_exporter.model import Snapshot
@@ -20,8 +19,6 @@ from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.storage.counters import CounterStore
 from kcloud_exporter.vendors.loading import load_vendors
 
-INTERVAL: Final = 15.0
-BEGIN: Final = 1_800_000_000.0
 STAGES: Final = ("unzip", "parse", "derive", "persist", "render")
 _BODY_BYTES: Final = 2**31
 _T = TypeVar("_T")
@@ -80,9 +77,3 @@ class Ours:
         done = work()
         self.stages[stage] += time.process_time() - begun
         return done
-
-
-def packed(text: bytes) -> bytes:
-    """A page as an upstream sends it."""
-    data: bytes = igzip.compress(text, 1)
-    return data

@@ -11,7 +11,7 @@ known" and not as zero; after `max_staleness` it is absent.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from kcloud_exporter.model import Floats, Mask, Rows
 from kcloud_exporter.readings import NEVER, Evaluated, Grow
 
 Combine = Literal["max", "sum", "mean", "min"]
+_COMBINES: Final[tuple[Combine, ...]] = ("max", "sum", "mean", "min")
 
 
 class Column:
@@ -41,7 +42,7 @@ class Column:
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
         self.candidate_origin: list[tuple[str, str]] = []
-        self._combine: list[Combine] = []
+        self._combine = Grow(np.int8)
         self.live: Mask = np.zeros(0, bool)
         self._order: Rows = np.empty(0, np.int32)
         self._groups: list[tuple[Combine, Rows, Rows]] = []
@@ -58,7 +59,7 @@ class Column:
 
     def combine_of(self, candidate: int) -> Combine:
         """How the slots of a candidate become one value."""
-        return self._combine[candidate]
+        return _COMBINES[int(self._combine.view[candidate])]
 
     def entities(self) -> Rows:
         """The entity of each slot."""
@@ -92,7 +93,7 @@ class Column:
             self.candidate_entity.append(entity)
             self.candidate_rank.append(rank)
             self.candidate_origin.append(origin)
-            self._combine.append(combine)
+            self._combine.append(_COMBINES.index(combine))
         self.slot_candidate.append(candidate)
         self.slot_target.append(target)
         self.value.append(np.nan)
@@ -112,7 +113,8 @@ class Column:
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view
-        if not unique:
+        # Of rows that share a slot mostly all but one are gone: the series of pods that held a device before.
+        if not unique and np.bincount(slots).max(initial=0) > 1:
             age = timestamps if timestamps is not None else np.zeros(len(values))
             order = np.lexsort((values, age, slots))
             slots, values = slots[order], values[order]
@@ -204,11 +206,11 @@ class Column:
 
     def _grouped(self, slot_candidate: Rows) -> list[tuple[Combine, Rows, Rows]]:
         if not self._groups or sum(len(g[1]) for g in self._groups) != len(slot_candidate):
-            codes = np.array([("max", "sum", "mean", "min").index(c) for c in self._combine], np.int8)
+            codes = self._combine.view
             self._groups = []
-            for code, combine in enumerate(("max", "sum", "mean", "min")):
+            for code, combine in enumerate(_COMBINES):
                 candidates = np.flatnonzero(codes == code).astype(np.int32)
                 if len(candidates):
                     slots = np.flatnonzero(codes[slot_candidate] == code).astype(np.int32)
-                    self._groups.append((combine, slots, candidates))  # type: ignore[arg-type]
+                    self._groups.append((combine, slots, candidates))
         return self._groups

@@ -202,12 +202,12 @@ class _Reader:
         """
         line, index = self._lines[i], self._index
         brace, end = line.find(b"{"), line.rfind(b"} ") + 1
-        name, labels = line[:brace], line[brace:end]
-        if not 0 < brace < end or not index.has_shown(name, labels):
+        if not 0 < brace < end:
             return False
-        series, self._texts[i] = line[:end], line[end + 1 :]
-        slot = index.slots.get(series)
-        self._slots[i] = index.add(series, name, labels) if slot is None else slot
+        slot = index.put_together(line[:end], line[:brace], line[brace:end])
+        if slot is None:
+            return False
+        self._slots[i], self._texts[i] = slot, line[end + 1 :]
         return True
 
     def _understand(self, i: int) -> None:

@@ -92,7 +92,7 @@ class SeriesIndex:
         self, table: SeriesTable, wanted: Callable[[str], bool], target_labels: Labels, limits: ParseLimits
     ) -> None:
         self.table, self.wanted, self.target_labels, self.limits = table, wanted, dict(target_labels), limits
-        self._wanted_names: dict[bytes, bool] = {}
+        self._names: dict[bytes, str] = {}
         self._canonical = Hashes()
         self._blocks: dict[bytes, _Block] = {}
         self._page_lines: dict[int, int] = {}
@@ -128,18 +128,26 @@ class SeriesIndex:
         if len(key) <= _LONGEST_KEY:
             self.slots[key] = self._new_slot(key, self.codes[slot])
 
-    def wants(self, name: bytes) -> bool:
-        """Whether the name of a series (ASCII, validated) is in a vendor table."""
-        found = self._wanted_names.get(name)
-        if found is None:
-            if len(self._wanted_names) > _SPARE_KEYS:
-                self._wanted_names.clear()
-            found = self._wanted_names[name] = self.wanted(name.decode())
-        return found
+    def put_together(self, key: bytes, name: bytes, labels: bytes) -> int | None:
+        """A series whose name and label block are both known to be well-formed, because this page has shown them.
 
-    def has_shown(self, name: bytes, labels: bytes) -> bool:
-        """Whether both are known to be well-formed, because this page has shown them."""
-        return labels in self._blocks and name in self._wanted_names
+        Returns its slot, and None where that is not so.
+        """
+        block, wanted = self._blocks.get(labels), self._names.get(name)
+        if block is None or wanted is None:
+            return None
+        slot = self.slots.get(key)
+        return self._add(key, wanted, block) if slot is None else slot
+
+    def _wanted(self, name: bytes) -> str:
+        """The name of a series (ASCII, validated), or an empty text where no vendor table has it."""
+        found = self._names.get(name)
+        if found is None:
+            if len(self._names) > _SPARE_KEYS:
+                self._names.clear()
+            text = sys.intern(name.decode())
+            found = self._names[name] = text if self.wanted(text) else ""
+        return found
 
     def add(self, key: bytes, name: bytes, labels: bytes) -> int:
         """A series that was not seen before: its matched name and label block. Returns its slot.
@@ -150,15 +158,16 @@ class SeriesIndex:
         block = self._blocks.get(labels)
         if block is None:
             block = self._blocks[labels] = self._understood(labels)
-        if not self.wants(name):
-            return self.add_code(key, UNWANTED)
-        return self.add_code(key, block.code or self._find(name.decode(), block))
+        return self._add(key, self._wanted(name), block)
+
+    def _add(self, key: bytes, name: str, block: _Block) -> int:
+        return self.add_code(key, (block.code or self._find(name, block)) if name else UNWANTED)
 
     def add_labels(self, key: bytes, labels: Labels) -> int:
         """A series given as decoded labels (from JSON), `__name__` among them. Returns its slot."""
         exposed, unset = self._exposed([pair for pair in labels.items() if pair[0] != "__name__"])
-        name = labels.get("__name__", "")
-        if not self.wants(name.encode(errors="replace")):
+        name = self._wanted(labels.get("__name__", "").encode(errors="replace"))
+        if not name:
             return self.add_code(key, UNWANTED)
         if self._is_over_limit(exposed, len(key)):
             return self.add_code(key, OVER_LIMIT)
@@ -216,7 +225,7 @@ class SeriesIndex:
         What nobody wants is dropped as well: it is validated again when it appears.
         """
         moved = SeriesIndex(table, self.wanted, self.target_labels, self.limits)
-        moved._wanted_names, moved.timestamped = self._wanted_names, self.timestamped
+        moved._names, moved.timestamped = self._names, self.timestamped
         moved._canonical = self._canonical.moved(new_rows)
         for key, slot in self.slots.items():
             row = self.codes[slot]
@@ -277,7 +286,7 @@ class SeriesIndex:
             at += 1
         if len(self.table) >= 2 * self.limits.series:
             raise SourceError("series_limit", f"{len(self.table)} series, living and dead")
-        row = self.table.add(sys.intern(name), block.labels)
+        row = self.table.add(name, block.labels)
         self._canonical.put(at, row)
         return row
 
