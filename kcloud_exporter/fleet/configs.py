@@ -62,7 +62,7 @@ def kcloud_config(
                     if method == "exporter"
                     else [{"prometheus": {"url": _url(cluster, prometheus_urls), "method": method}}]
                 ),
-                "nodes": {"aliases": {node.bmc_address: node.name for node in cluster.nodes}},
+                "nodes": {"aliases": cluster.aliases},
             }
             for cluster in world.clusters
         ],
@@ -127,7 +127,7 @@ def prometheus_config(
             continue
         target: dict[str, Any] = {"targets": [urlsplit(each.url).netloc]}
         own = own_pod(each.cluster, each.node, each.vendor)
-        if own:
+        if own and world.node(each.cluster, each.node).kubernetes:
             target["labels"] = dict(zip(("namespace", "pod", "container"), own, strict=True))
         if each.vendor == "vllm":
             target["labels"] = _labels(world, each)

@@ -70,7 +70,7 @@ PORTS: Final[Mapping[str, int]] = {  # where each listens by default
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One exporter of a world and the loopback address it lives at. `node` is the PDU's name, or the server's pod."""
+    """One exporter of a world and the loopback address it lives at. `node` is a server, a VM, a PDU or a pod."""
 
     cluster: str
     node: str
@@ -79,13 +79,19 @@ class Place:
 
 
 def places(world: World) -> Iterator[Place]:
-    """Every exporter, in the order of the world. An IPMI exporter stands for its BMC, with the BMC's address."""
+    """Every exporter, in the order of the world, those inside VMs among them.
+
+    An IPMI exporter stands for its BMC, with the BMC's address.
+    """
     numbers = count()
     for cluster in world.clusters:
         for node in cluster.nodes:
             for vendor in node.exporters:
                 address = node.bmc_address if vendor in ("ipmi", "idrac") else node.address
                 yield Place(cluster.name, node.name, vendor, address)
+            for guest in node.guests:
+                for vendor in guest.exporters:
+                    yield Place(cluster.name, guest.name, vendor, guest.address)
             for pod in node.servers:
                 yield Place(cluster.name, pod.name, "vllm", _of_pod(node.address, next(numbers)))
         for site in world.sites:
