@@ -13,8 +13,12 @@ from kcloud_exporter.fleet.world import Cluster, Node, World
 
 # Which namespace and container an exporter's own pod runs in: its pod labels become target labels.
 OWN_PODS: Final = {
+    "amd": ("kube-amd-gpu", "gpu-operator-metrics-exporter", "metrics-exporter-container"),
+    "ascend": ("npu-exporter", "npu-exporter", "npu-exporter"),
     "dcgm": ("gpu-operator", "nvidia-dcgm-exporter", "exporter"),
     "furiosa": ("furiosa-system", "furiosa-metrics-exporter", "exporter"),
+    "gaudi": ("habana-system", "habana-metric-exporter", "metric-exporter"),
+    "google_tpu": ("kube-system", "tpu-device-plugin", "tpu-device-plugin"),
     "rebellions": ("rbln-system", "rbln-metrics-exporter", "exporter"),
 }
 _PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -176,7 +180,7 @@ def _pods(cluster: Cluster) -> Iterator[tuple[Node, str, str, str, str]]:
 
 def _creator(namespace: str, name: str) -> str:
     """What kind of thing made a pod: exporters run on every node, names that end in a number have a StatefulSet."""
-    if any(own[0] == namespace for own in OWN_PODS.values()):
+    if any(own[0] == namespace and name.startswith(own[1]) for own in OWN_PODS.values()):
         return "DaemonSet"
     if namespace == "batch":
         return "Job"

@@ -1,4 +1,5 @@
-"""Our dashboards and alerts, as they are, on a fleet of every maker with pods, VMs and two meters per server.
+"""A fleet of every maker with pods, VMs and two meters per server: the truth through a Prometheus, our dashboards and
+alerts as they are.
 
 One device of each maker is hot, one is held and does nothing, and one is broken.
 """
@@ -6,6 +7,8 @@ One device of each maker is hot, one is held and does nothing, and one is broken
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -16,9 +19,10 @@ from kcloud_exporter.artefacts.values import parse_values
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from tests.real.kcloud import kcloud_exporter
 from tests.real.programs import wait_until
-from tests.real.prometheus import QueryServer
+from tests.real.prometheus import QueryServer, prometheus
 from tests.real.ruled import PANELS, WITHOUT_DATA, everything, failed_evaluations, ruled_prometheus
 from tests.real.simulated_fleet import simulated_fleet
+from tests.real.truth import disagreements, shown_ledger, true_ledger
 
 pytestmark = pytest.mark.real
 
@@ -42,6 +46,8 @@ NOT_TOLD = {
     "kcloud_accelerator_core_utilization_ratio": {"amd", "google", "huawei", "intel", "nvidia", "rebellions"},
 }
 """What the exporter of a maker, as it is in this fleet, does not tell. Nobody measures a TPU's power."""
+COUNTED = 0.03
+"""Power from joules and seconds is as exact as the clocks of two scrapes a few seconds apart."""
 AILMENTS = {
     "KcloudAcceleratorHot": "kcloud_accelerator_temperature_celsius",
     "KcloudAcceleratorIdleAllocated": "kcloud_accelerator_idle_power_watts",
@@ -77,6 +83,33 @@ def test_every_query_of_every_panel_gives_data(server: QueryServer) -> None:
     empty = [name for name, expr in PANELS if not server.query(everything(expr))]
     # These need a window of their length, as on any fleet that is a minute old.
     assert [name for name in empty if "PUE of" not in name] == []
+
+
+@pytest.fixture(scope="module")
+def upstream(ailing: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServer]:
+    """A Prometheus that scrapes the fleet as one does in Kubernetes: an exporter's own pod stands in target labels."""
+    config = ailing.prometheus_config("mixed-a", scrape_interval="1s")
+    with prometheus(config, tmp_path_factory.mktemp("upstream")) as running:
+        running.wait_for_all_targets()
+        yield running
+
+
+@pytest.mark.parametrize("way", ["query", "federate"])
+def test_through_a_prometheus_the_ledger_is_the_truth(
+    way: Literal["query", "federate"], ailing: Fleet, upstream: QueryServer, tmp_path: Path
+) -> None:
+    expected, found = true_ledger(ailing.truth()), [""]
+
+    def agrees() -> bool:
+        found[:] = disagreements(expected, shown_ledger(exporter.page()), frozenset({"mixed-a"}), 1e-3, COUNTED)
+        return not found
+
+    with kcloud_exporter(ailing.kcloud_config(way, {"mixed-a": upstream.url}, interval="3s"), tmp_path) as exporter:
+        try:
+            wait_until(agrees, "the page shows the truth", 40.0, exporter.program)
+        except BaseException as error:
+            error.add_note("\n".join(found[:40]))
+            raise
 
 
 OF_DEVICES = [(name, expr) for name, expr in PANELS if expr.startswith("max by (cluster, node, uuid")]
