@@ -20,7 +20,7 @@ from kcloud_exporter.derive.ledger import Policy, balance
 from kcloud_exporter.derive.tables import ClusterTables
 from kcloud_exporter.exposition.renderer import Renderer, families_of
 from kcloud_exporter.fleet import FleetSpec, build_world, places, render, truth
-from kcloud_exporter.fleet.pages import Place
+from kcloud_exporter.fleet.pages import Place, node_label
 from kcloud_exporter.fleet.world import World
 from kcloud_exporter.model import ClusterSnapshot, Scrape, SeriesTable, Snapshot
 from kcloud_exporter.normalise.engine import ClusterEngine
@@ -72,6 +72,7 @@ class Books:
         index = self._indexes.get(place)
         if index is None:
             labels = {"instance": f"{place.address}:1", "job": place.vendor}
+            labels |= node_label(self._world, place.cluster, place.node, place.vendor) if place.vendor != "pdu" else {}
             index = self._indexes[place] = SeriesIndex(
                 table, frozenset(VENDORS.names()).__contains__, labels, ParseLimits()
             )
@@ -276,6 +277,7 @@ class TestMixed:
             ("hyp-1", "media", "render-1"): {"cpu", "gpu"},
             ("hyp-1", "media", "chat-1"): {"cpu", "npu"},
             ("hyp-2", "finance", "ledger-db"): {"cpu", "memory"},
+            ("hyp-2", "media", "tune-1"): {"cpu", "memory", "npu"},
             ("hyp-2", "shop", "rank-1"): {"cpu", "memory", "npu"},
         }
         (gpu,) = self.WORLD.node("mixed-a", "render-1").accelerators

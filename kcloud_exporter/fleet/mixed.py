@@ -114,9 +114,9 @@ def _by_kepler(draft: Draft, number: int) -> Node:
     """A hypervisor of the same kind on which Kepler tells what its VMs draw."""
     name = "hyp-2"
     batch = pod(draft, _AT, "guest-batch-0", "serving", container="llm")
-    npu, worker = (
-        accelerator(draft, _AT, name, index, ATOM, held, profile="inference", of_vm=True)
-        for index, held in ((0, ()), (1, held_by(batch)))
+    npu, worker, nameless = (
+        accelerator(draft, _AT, name, index, model, held, profile="inference", of_vm=True)
+        for index, model, held in ((0, ATOM, ()), (1, ATOM, held_by(batch)), (2, GAUDI2, ()))
     )
     return node(
         draft, _AT, name, number,
@@ -124,6 +124,8 @@ def _by_kepler(draft: Draft, number: int) -> Node:
         vms=(
             vm(draft, _AT, 5, "ledger-db", "finance", cpus=8, cpu_watts=45),
             vm(draft, _AT, 6, "rank-1", "shop", cpus=4, cpu_watts=22, exporters=("rebellions",), accelerators=(npu,)),
+            # Its exporter names no host, so that a label of the target says which VM it is.
+            vm(draft, _AT, 8, "tune-1", "media", cpus=4, cpu_watts=25, exporters=("gaudi",), accelerators=(nameless,)),
             vm(
                 draft, _AT, 7, "worker-2", "platform", cpus=6, cpu_watts=35,
                 exporters=("rebellions",), accelerators=(worker,), pods=(batch,),

@@ -68,6 +68,9 @@ PORTS: Final[Mapping[str, int]] = {  # where each listens by default
 }
 
 
+_NAMES_NO_HOST: Final = ("ascend", "gaudi", "google_tpu")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One exporter of a world and the loopback address it lives at. `node` is a server, a VM, a PDU or a pod."""
@@ -97,6 +100,12 @@ def places(world: World) -> Iterator[Place]:
         for site in world.sites:
             if site.pdu_cluster == cluster.name:
                 yield Place(cluster.name, site.pdu_name, "pdu", site.pdu_address)
+
+
+def node_label(world: World, cluster: str, node: str, vendor: str) -> dict[str, str]:
+    """The target label that an exporter inside a VM needs when its page names no host: which VM it is."""
+    inside = any(guest.name == node for server in world.cluster(cluster).nodes for guest in server.guests)
+    return {"node": node} if inside and vendor in _NAMES_NO_HOST else {}
 
 
 def _of_pod(node_address: str, number: int) -> str:

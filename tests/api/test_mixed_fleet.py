@@ -36,7 +36,7 @@ def close(watts: float, node: str) -> Any:
 
 async def test_the_list_has_every_vm_with_its_components(mixed: Program, vms: dict[str, dict[str, Any]]) -> None:
     rows = {row["vm"]: row for row in (await mixed.get("/infrastructure/vms")).data}
-    assert rows.keys() == vms.keys() == {"web-1", "render-1", "chat-1", "ledger-db", "rank-1"}
+    assert rows.keys() == vms.keys() == {"web-1", "render-1", "chat-1", "ledger-db", "rank-1", "tune-1"}
     for name, expected in vms.items():
         row, node = rows[name], expected["node"]
         assert (row["cluster"], row["node"], row["project"]) == ("mixed-a", node, expected["project"])
@@ -48,7 +48,12 @@ async def test_the_list_has_every_vm_with_its_components(mixed: Program, vms: di
 
 
 async def test_a_device_that_was_handed_to_a_vm_is_told_as_held_by_it(mixed: Program) -> None:
-    for vm, kind in (("media/render-1", "gpus"), ("media/chat-1", "npus"), ("shop/rank-1", "npus")):
+    for vm, kind in (
+        ("media/render-1", "gpus"),
+        ("media/chat-1", "npus"),
+        ("shop/rank-1", "npus"),
+        ("media/tune-1", "npus"),
+    ):
         inside = mixed.fleet.world.node("mixed-a", vm.partition("/")[2])
         (device,) = inside.accelerators
         told = (await mixed.get(f"/accelerators/{kind}/{device.uuid}")).data
@@ -60,8 +65,8 @@ async def test_a_device_that_was_handed_to_a_vm_is_told_as_held_by_it(mixed: Pro
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("project=media", ["chat-1", "render-1"]),
-        ("hypervisor=hyp-2", ["ledger-db", "rank-1"]),
+        ("project=media", ["chat-1", "render-1", "tune-1"]),
+        ("hypervisor=hyp-2", ["ledger-db", "tune-1", "rank-1"]),
         ("project=shop&hypervisor=hyp-2&status=running", ["rank-1"]),
         ("cluster=mixed-a&limit=2&offset=1", ["chat-1", "render-1"]),
         ("status=stopped", []),
@@ -124,8 +129,8 @@ async def test_the_system_knows_every_maker_and_the_vms(mixed: Program) -> None:
     told = {row["name"]: row for row in (await mixed.get("/system/capabilities")).data}
     assert {kind: told[kind]["detail"] for kind in ("gpus", "npus", "vms")} == {
         "gpus": "3 amd, 5 nvidia",
-        "npus": "3 huawei, 4 furiosa, 3 intel, 5 rebellions",
-        "vms": "5 of 5 virtual machines",
+        "npus": "3 huawei, 4 furiosa, 4 intel, 5 rebellions",
+        "vms": "6 of 6 virtual machines",
     }
     assert (await mixed.get("/monitoring/power")).data["virtual_machine_power_watts"] == pytest.approx(
         (await mixed.get("/infrastructure/vms/summary")).data["total_power_watts"]
