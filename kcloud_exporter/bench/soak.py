@@ -93,8 +93,8 @@ async def _measured(printer: Printer, cycles: int, interval: float, *, churning:
 
 @asynccontextmanager
 async def _upstream(printer: Printer, *, churning: bool) -> AsyncIterator[str]:
-    """A /federate that shows another page each time that it is asked; the next one is made while it is read."""
-    loop, count = asyncio.get_running_loop(), 0
+    """A /federate with pages that move; the next one is made while one is read, and shown as soon as it is there."""
+    loop, count, page = asyncio.get_running_loop(), 0, b""
 
     def printed(number: int) -> bytes:
         if churning and number:
@@ -104,12 +104,13 @@ async def _upstream(printer: Printer, *, churning: bool) -> AsyncIterator[str]:
     following = loop.run_in_executor(None, printed, 0)
 
     async def federate(request: web.Request) -> web.Response:
-        nonlocal following, count
+        nonlocal following, count, page
         if not any("up" in match for match in request.query.getall("match[]", [])):
             return web.Response(body=b"", content_type="text/plain")
-        page = await following
-        count += 1
-        following = loop.run_in_executor(None, printed, count)
+        if following.done() or not page:
+            page = await following
+            count += 1
+            following = loop.run_in_executor(None, printed, count)
         return web.Response(body=page, headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"})
 
     app = web.Application()
