@@ -156,9 +156,12 @@ def document(router: Iterable[web.AbstractRoute]) -> dict[str, Any]:
                 }
                 for status, description in _ERRORS.items()
             },
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
         },
-        "security": [{}, {"basic": []}],
+        "security": [{}, {"basic": []}, {"bearer": []}],
     }
 
 

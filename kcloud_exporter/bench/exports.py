@@ -93,7 +93,8 @@ def keep(folder: Path, minutes: int) -> float:
 
 def _joules(pace: Floats, at: float) -> Floats:
     """Where the counters stand: they always grow, by `pace` joules a second more or less."""
-    return 1e9 + pace * (at - _BEGIN + 50.0 * np.sin(at / 97.0 + np.arange(len(pace))))
+    joules: Floats = 1e9 + pace * (at - _BEGIN + 50.0 * np.sin(at / 97.0 + np.arange(len(pace))))
+    return joules
 
 
 def _blocks(cluster: str, at: float, pace: Floats) -> Iterator[Block]:

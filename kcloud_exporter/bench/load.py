@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, cast
 
 from kcloud_exporter.bench.memory import cpu_seconds
@@ -66,6 +67,10 @@ class Client(asyncio.Protocol):
             transport.abort()
 
 
+def _itself(client: Client) -> Client:
+    return client
+
+
 async def load(port: int, pid: int, paths: Iterator[str], seconds: float) -> tuple[int, int, float, float]:
     """Ask a server for `seconds`: (answers, bytes, CPU seconds of the server, wall seconds).
 
@@ -74,7 +79,7 @@ async def load(port: int, pid: int, paths: Iterator[str], seconds: float) -> tup
     loop = asyncio.get_running_loop()
     clients = [Client(port, paths) for _ in range(CONNECTIONS)]
     cpu, begun = cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(loop.create_connection(lambda c=each: c, "127.0.0.1", port) for each in clients))
+    await asyncio.gather(*(loop.create_connection(partial(_itself, each), "127.0.0.1", port) for each in clients))
     await asyncio.sleep(seconds)
     spent, wall = cpu_seconds(pid) - cpu, time.perf_counter() - begun
     for each in clients:

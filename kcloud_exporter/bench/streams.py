@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -114,8 +115,8 @@ async def _measured(
     while made < events or (said["slow"] < stalled and time.monotonic() - begun < _LONGEST):
         said = await server.ask("publish")
         made += 1
-        newest = first + made
-        _, _ = await asyncio.gather(until(lambda n=newest: _have(healthy, n), _PATIENCE), asyncio.sleep(_PAUSE))
+        have = partial(_have, healthy, first + made)
+        _, _ = await asyncio.gather(until(have, _PATIENCE), asyncio.sleep(_PAUSE))
         if said["slow"] >= stalled and not gone_after:
             gone_after = time.monotonic() - begun
     spent = cpu_seconds(server.pid) - cpu
@@ -191,7 +192,7 @@ def _look(telemetry: Telemetry) -> dict[str, int]:
 def _deps(telemetry: Telemetry) -> WebDeps:
     """A program that has nothing but streams."""
 
-    async def page(*_: Any) -> bytes:
+    async def page(openmetrics: bool, gzip: bool, levels: frozenset[str], clusters: frozenset[str]) -> bytes:  # noqa: ARG001
         raise LookupError
 
     async def reload() -> list[str]:
