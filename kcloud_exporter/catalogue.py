@@ -46,16 +46,19 @@ class Family:
 
     def series(self, labels: Sequence[str]) -> str:
         """A series as the page prints it, without its value: `name{label="value",...}`."""
-        if not labels:
-            return self.name
-        pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(self.labels, labels, strict=True))
-        return f"{self.name}{{{pairs}}}"
+        return self.name + braced(self.labels, labels)
 
     @property
     def unit(self) -> str:
         """The OpenMetrics unit: the last word of the family name when it is a unit, else empty."""
         word = self.name.removesuffix("_total").rsplit("_", 1)[-1]
         return word if word in UNITS else ""
+
+
+def braced(names: Sequence[str], values: Sequence[str]) -> str:
+    """Labels as the page prints them behind the name: `{label="value",...}`, or nothing where there are none."""
+    pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(names, values, strict=True))
+    return f"{{{pairs}}}" if pairs else ""
 
 
 _DEVICE = ("cluster", "node", "uuid")

@@ -21,24 +21,35 @@ Labels: TypeAlias = dict[str, str]
 
 
 class SeriesTable:
-    """Row number → labels (with `__name__`) of every series that one source has ever shown.
+    """Row number → name and labels of every series that one source has ever shown.
 
     Append-only while it lives, so that arrays elsewhere can be aligned to its rows; a source that has
-    collected too many dead rows begins a new table (see `Source.compact`).
+    collected too many dead rows begins a new table (see `Source.compact`). `labels` are without `__name__`, so that
+    the many series that tell of one thing share one object, which nobody changes.
     """
 
-    __slots__ = ("labels",)
+    __slots__ = ("labels", "names")
 
     def __init__(self) -> None:
+        self.names: list[str] = []
         self.labels: list[Labels] = []
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def add(self, labels: Labels) -> int:
+    def add(self, name: str, labels: Labels) -> int:
         """Append one series and return its row."""
+        self.names.append(name)
         self.labels.append(labels)
         return len(self.labels) - 1
+
+    def series(self, row: int) -> Labels:
+        """All labels of a series, `__name__` first."""
+        return {"__name__": self.names[row], **self.labels[row]}
+
+    def identity(self, row: int) -> tuple[str, int]:
+        """What a series is known by while it lives, in this table and in the one that takes its place."""
+        return self.names[row], id(self.labels[row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class Keys:
     """Label values of the rows of one output family; append-only, shared by successive snapshots.
 
     Subclasses or callers append; a reader looks only at the first `len(values)` rows of its own table.
-    The renderer keeps finished prefixes per `Keys` object, so an unchanged topology costs nothing.
+    The renderer keeps finished label texts per `Keys` object, so an unchanged topology costs nothing.
     """
 
     __slots__ = ("__weakref__", "rows")

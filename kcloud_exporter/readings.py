@@ -5,7 +5,7 @@ Rows never move while an `Entities` object lives; a rebuild makes a new one, and
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -22,18 +22,15 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class Grow(Generic[_T]):
-    """An append-only array with amortised growth; `view` is the filled part (writable in place)."""
+    """An append-only array with amortised growth; `append` adds one value, `view` is the filled part (writable)."""
 
-    __slots__ = ("_data", "_filled", "_pending")
+    __slots__ = ("_data", "_filled", "_pending", "append")
 
     def __init__(self, dtype: type[_T]) -> None:
         self._data: NDArray[_T] = np.empty(64, dtype)
         self._filled = 0
         self._pending: list[Any] = []
-
-    def append(self, value: object) -> None:
-        """Add one value at the end."""
-        self._pending.append(value)
+        self.append: Callable[[object], None] = self._pending.append
 
     def __len__(self) -> int:
         return self._filled + len(self._pending)
@@ -49,7 +46,7 @@ class Grow(Generic[_T]):
                 self._data = grown
             self._data[self._filled : end] = self._pending
             self._filled = end
-            self._pending = []
+            self._pending.clear()
         return self._data[: self._filled]
 
 

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from isal import igzip
+
 from kcloud_exporter.bench import conventional, pages
 from kcloud_exporter.bench.floors import floors
-from kcloud_exporter.bench.ours import STAGES, Ours, packed
+from kcloud_exporter.bench.ours import STAGES, Ours
+from kcloud_exporter.bench.printing import Printer
 from kcloud_exporter.bench.rules import rules_cpu_seconds
 
 CHURN = 0.05
@@ -85,15 +88,16 @@ def tell(text: str) -> None:
 def _measure(series: int, plan: Plan) -> Result:
     nodes = max(1, round(series / pages.series_per_node()))
     tell(f"making a cluster of {nodes:,} nodes")
-    described = pages.cluster_series(nodes)
-    count = len(described.keys)
-    with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
+    with Printer(nodes) as printer, tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
+        count = printer.series
         ours = Ours(Path(folder))
-        first, steady, body = _steady(ours, described, plan.cycles)
+        first, steady = _steady(ours, printer, plan.cycles)
         resident, _ = _memory()
-        new, churn = _churning(ours, described, plan.churn_cycles)
+        new, churn = _churning(ours, printer, plan.churn_cycles, plan.cycles)
         after, peak = _memory()
         ours.close()
+        wire = printer.page(plan.cycles)
+    body: bytes = igzip.decompress(wire)  # type: ignore[no-untyped-call]
     theirs: dict[str, float] = {}
     if plan.compare:
         tell("the conventional pipeline on the same page (this takes a while)")
@@ -101,7 +105,7 @@ def _measure(series: int, plan: Plan) -> Result:
     return Result(
         series=count,
         body_bytes=len(body),
-        wire_bytes=len(packed(body)),
+        wire_bytes=len(wire),
         first_cpu_seconds=first,
         steady=steady,
         churn_cpu_seconds=churn,
@@ -115,34 +119,28 @@ def _measure(series: int, plan: Plan) -> Result:
     )
 
 
-def _steady(ours: Ours, described: pages.Series, cycles: int) -> tuple[float, dict[str, float], bytes]:
-    """CPU of the first cycle, the median of each stage of the steady ones, and the last page."""
-    first, found, body = 0.0, [], b""
+def _steady(ours: Ours, printer: Printer, cycles: int) -> tuple[float, dict[str, float]]:
+    """CPU of the first cycle, and the median of each stage of the steady ones."""
+    first, found = 0.0, []
     for cycle in range(cycles + 1):
-        body = pages.body(described, cycle=cycle, timestamp=_at(cycle))
-        stages = ours.cycle(packed(body))
-        tell(f"{len(described.keys):,} series, cycle {cycle} of {cycles}: {sum(stages.values()):.3f} s CPU")
+        stages = ours.cycle(printer.page(cycle))
+        tell(f"{printer.series:,} series, cycle {cycle} of {cycles}: {sum(stages.values()):.3f} s CPU")
         if cycle == 0:
             first = sum(stages.values())
         else:
             found.append(stages)
-    return first, {stage: statistics.median(s[stage] for s in found) for stage in STAGES}, body
+    return first, {stage: statistics.median(s[stage] for s in found) for stage in STAGES}
 
 
-def _churning(ours: Ours, described: pages.Series, cycles: int) -> tuple[int, float]:
+def _churning(ours: Ours, printer: Printer, cycles: int, before: int) -> tuple[int, float]:
     """New series in each cycle, and the mean CPU of a cycle: a compaction now and then belongs to its cost."""
     new, spent = 0, []
     for cycle in range(1, cycles + 1):
-        new = pages.with_new_pods(described, CHURN, cycle)
-        body = packed(pages.body(described, cycle=cycle, timestamp=_at(1000 + cycle)))
-        spent.append(sum(ours.cycle(body).values()))
+        new = printer.replace_pods(CHURN, cycle)
+        spent.append(sum(ours.cycle(printer.page(before + cycle)).values()))
         if cycle % 10 == 0 or cycle == cycles:
             tell(f"{new:,} new series a cycle, cycle {cycle} of {cycles}: {spent[-1]:.3f} s CPU")
     return new, statistics.fmean(spent) if spent else 0.0
-
-
-def _at(cycle: int) -> float:
-    return 1_800_000_000.0 + 15.0 * cycle
 
 
 def _memory() -> tuple[float, float]:

@@ -92,8 +92,7 @@ def examine(page: bytes, vendors: VendorIndex, *, target: Labels, openmetrics: b
         told[name.decode()][kind.decode()] = text.decode(errors="replace")
     rows: dict[str, list[tuple[Labels, float]]] = defaultdict(list)
     for row, value in zip(parsed.rows.tolist(), parsed.values.tolist(), strict=True):
-        labels = table.labels[row]
-        rows[_family(labels["__name__"], told, vendors)].append((labels, value))
+        rows[_family(table.names[row], told, vendors)].append((table.series(row), value))
     found = _Found(set(), set(), set())
     families = [
         Family(

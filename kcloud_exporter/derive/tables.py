@@ -7,6 +7,7 @@ costs one gather per family. A vanished thing keeps its key with the value NaN, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -115,6 +116,7 @@ class ClusterTables:
         def node_of(device: int) -> str:
             return nodes[things.devices.keys[device][0]]
 
+        @cache  # many families tell of one device
         def device(at: int) -> tuple[str, ...]:
             return cluster, node_of(at), infos[at].uuid
 

@@ -107,7 +107,7 @@ class SampleTrees:
             chosen = [row for row in told if row[1].trace and row[1].trace.value[row[2]] == value]
             if chosen:
                 return self._row(chosen[0], value, unit, depth, twins=len(told) - 1)
-        name = series_of(rows[0][0].table.labels[int(rows[0][1].rows.view[rows[0][2]])]) if rows else quantity
+        name = series_of(rows[0][0].table.series(int(rows[0][1].rows.view[rows[0][2]]))) if rows else quantity
         age = self._now - seen
         return Node(name, value, unit, "held", (), f"the last good value, {age:.3g} s older than this cycle")
 
@@ -115,7 +115,7 @@ class SampleTrees:
         state, binding, at = row
         rule, trace = binding.rule(at), binding.trace
         assert trace is not None
-        name = series_of(state.table.labels[int(binding.rows.view[at])])
+        name = series_of(state.table.series(int(binding.rows.view[at])))
         raw = float(trace.raw[at])
         note = f"one of {twins + 1} rows that tell it: the newest counts, else the largest" if twins else ""
         if rule.values:

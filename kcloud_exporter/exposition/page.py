@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 from isal import isal_zlib
@@ -23,17 +24,27 @@ from kcloud_exporter.model import Snapshot
 
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _COMPRESSION_LEVEL: Final = 1
+_LARGE: Final = 64 * 1024
+"""Bytes of text from which clusters are compressed on their own."""
 _MOST_VARIANTS: Final = 64
 """Narrowed pages kept per snapshot; a client that invents more gets them rendered each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a page: plain, as deflate blocks that others may follow, and its CRC-32."""
+    """A stretch of a page as deflate blocks that others may follow: bytes of text, blocks, and CRC-32 of the text.
 
-    plain: bytes
+    The text itself is not kept: a page is nearly always asked for in its compressed form, and is a tenth as large.
+    """
+
+    size: int
     deflated: bytes
     checksum: int
+
+    def text(self) -> bytes:
+        """The stretch itself."""
+        found: bytes = isal_zlib.decompressobj(-15).decompress(self.deflated)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,50 +64,90 @@ def deflate(text: bytes, *, last: bool) -> bytes:
     return begun + end
 
 
-def piece(text: bytes) -> Piece:
-    """Compress one stretch of text."""
-    return Piece(text, deflate(text, last=False), isal_zlib.crc32(text))
+def piece(text: bytes, earlier: Piece | None = None) -> Piece:
+    """Compress one stretch of text, unless it is that of an `earlier` piece: info families seldom change."""
+    checksum = isal_zlib.crc32(text)
+    if earlier and (earlier.size, earlier.checksum) == (len(text), checksum) and earlier.text() == text:
+        return earlier
+    return Piece(len(text), deflate(text, last=False), checksum)
+
+
+class Stretch:
+    """Some scopes of one family that follow each other on the page, in one piece. "" = what is of no one cluster."""
+
+    def __init__(self, scopes: Sequence[tuple[str, bytes]], earlier: Stretch | None) -> None:
+        text = scopes[0][1] if len(scopes) == 1 else b"".join(text for _, text in scopes)
+        self.whole: Piece = piece(text, earlier.whole if earlier else None)
+        self._sizes = [(scope, len(text)) for scope, text in scopes]
+
+    def of(self, clusters: frozenset[str]) -> Piece | None:
+        """What belongs to some clusters, or to none; None for nothing."""
+        chosen = [not scope or scope in clusters for scope, _ in self._sizes]
+        if all(chosen):
+            return self.whole
+        if not any(chosen):
+            return None
+        text, ends = self.whole.text(), list(accumulate(size for _, size in self._sizes))
+        parts = zip(chosen, self._sizes, ends, strict=True)
+        return piece(b"".join(text[end - size : end] for on, (_, size), end in parts if on))
+
+
+def stretches(section: Section, earlier: Sequence[Stretch]) -> list[Stretch]:
+    """The pieces of a family: large clusters have one each, so that a narrowed page need not be compressed again."""
+    found: list[Stretch] = []
+    scopes: list[tuple[str, bytes]] = []
+    last = len(section.parts) - 1
+    for at, (scope, text) in enumerate(section.parts.items()):
+        scopes.append((scope, text))
+        if at == last or sum(len(text) for _, text in scopes) >= _LARGE:
+            found.append(Stretch(scopes, earlier[len(found)] if len(found) < len(earlier) else None))
+            scopes = []
+    return found
 
 
 class Body:
-    """One variant of a snapshot's page, without its tail, as pieces; joined when first asked for."""
+    """One variant of a snapshot's page, without its tail, as pieces; its text is made when first asked for."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
-        self._plain: bytes | None = None
-        self.deflated = b"".join(p.deflated for p in pieces)
+        self._text: bytes | None = None
         self.size, self.checksum = 0, 0
         for p in pieces:
-            self.checksum = isal_zlib.crc32_combine(self.checksum, p.checksum, len(p.plain))
-            self.size += len(p.plain)
+            self.checksum = isal_zlib.crc32_combine(self.checksum, p.checksum, p.size)
+            self.size += p.size
 
     @property
-    def plain(self) -> bytes:
-        """The text itself: only clients without gzip cost this join."""
-        if self._plain is None:
-            self._plain = b"".join(p.plain for p in self._pieces)
-        return self._plain
+    def has_text(self) -> bool:
+        """Whether the text costs nothing any more."""
+        return self._text is not None
 
+    @property
+    def text(self) -> bytes:
+        """The text itself: only clients without gzip cost this."""
+        if self._text is None:
+            self._text = b"".join(p.text() for p in self._pieces)
+        return self._text
 
-def gzip_member(body: Body, tail: bytes) -> bytes:
-    """One gzip member of the body followed by the tail (RFC 1952)."""
-    checksum = isal_zlib.crc32(tail, body.checksum)
-    trailer = struct.pack("<II", checksum, (body.size + len(tail)) & 0xFFFFFFFF)
-    return b"".join((_GZIP_HEADER, body.deflated, deflate(tail, last=True), trailer))
+    def gzip_member(self, tail: bytes) -> bytes:
+        """One gzip member of the page followed by a tail (RFC 1952)."""
+        checksum = isal_zlib.crc32(tail, self.checksum)
+        trailer = struct.pack("<II", checksum, (self.size + len(tail)) & 0xFFFFFFFF)
+        return b"".join((_GZIP_HEADER, *(p.deflated for p in self._pieces), deflate(tail, last=True), trailer))
 
 
 class _Rendered:
-    """One snapshot's sections and the variants of the page that were asked for so far."""
+    """One snapshot's families in pieces, and the variants of the page that were asked for so far."""
 
-    def __init__(self, snapshot: Snapshot, sections: list[Section], earlier: _Rendered | None) -> None:
-        self.snapshot, self._sections = snapshot, sections
+    def __init__(self, snapshot: Snapshot, sections: Iterable[Section], earlier: _Rendered | None) -> None:
+        self.snapshot, self.series = snapshot, 0
         self._bodies: dict[Variant, Body] = {}
-        self.texts: dict[str, Piece] = {}
+        self.families: dict[str, tuple[Family, list[Stretch]]] = {}
         for section in sections:
-            text = b"".join(section.parts.values())
-            known = earlier.texts.get(section.family.name) if earlier else None
-            # Info families seldom change: then the last compression is still good.
-            self.texts[section.family.name] = known if known and known.plain == text else piece(text)
+            _, known = earlier.families.get(section.family.name, (None, ())) if earlier else (None, ())
+            self.families[section.family.name] = section.family, stretches(section, known)
+            self.series += section.series
+        told = series_section(self.series)
+        self.families[told.family.name] = told.family, stretches(told, ())
 
     def body(self, variant: Variant) -> Body:
         """The body of one variant; a narrowed one is composed when first asked for."""
@@ -112,17 +163,13 @@ class _Rendered:
         return variant in self._bodies
 
     def _pieces(self, variant: Variant) -> Iterator[Piece]:
-        for section in self._sections:
-            if not wanted(section, variant.levels, variant.clusters):
+        for family, parts in self.families.values():
+            if not wanted(family, variant.levels, variant.clusters):
                 continue
-            if variant.clusters:
-                text = b"".join(section.of(variant.clusters))
-                part = piece(text) if text else None
-            else:
-                part = self.texts[section.family.name]
-            if part:
-                yield _header_piece(section.family, variant.openmetrics)
-                yield part
+            found = [part.of(variant.clusters) if variant.clusters else part.whole for part in parts]
+            if shown := [part for part in found if part is not None]:
+                yield _header_piece(family, variant.openmetrics)
+                yield from shown
 
 
 @lru_cache(maxsize=512)
@@ -140,13 +187,11 @@ class PageStore:
 
     def render(self, snapshot: Snapshot) -> int:
         """Render and compress the whole page in both formats. Returns the number of series of the ledger."""
-        sections = self._renderer.sections(snapshot)
-        series = sum(section.series for section in sections)
-        rendered = _Rendered(snapshot, [*sections, series_section(series)], self._rendered)
+        rendered = _Rendered(snapshot, self._renderer.sections(snapshot), self._rendered)
         for openmetrics in (False, True):
             rendered.body(Variant(openmetrics))
         self._rendered = rendered
-        return series
+        return rendered.series
 
     @property
     def ready(self) -> bool:
@@ -163,7 +208,9 @@ class PageStore:
             raise LookupError("no snapshot yet")
         body = rendered.body(variant) if rendered.has(variant) else await asyncio.to_thread(rendered.body, variant)
         tail = self._tail(rendered.snapshot, variant)
-        return gzip_member(body, tail) if gzip else body.plain + tail
+        if gzip:
+            return body.gzip_member(tail)
+        return (body.text if body.has_text else await asyncio.to_thread(lambda: body.text)) + tail
 
     def _tail(self, snapshot: Snapshot, variant: Variant) -> bytes:
         end = b"# EOF\n" if variant.openmetrics else b""

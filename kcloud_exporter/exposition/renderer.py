@@ -1,17 +1,18 @@
-"""Renderer: snapshot → exposition text. Prefixes are kept per row, so a tick formats values and joins.
+"""Renderer: snapshot → exposition text. Label texts are kept per row, so a tick formats values and joins.
 
 The text is the same in both formats but for the header lines: TYPE names of counters, UNIT, and `# EOF`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import compress
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
 
-from kcloud_exporter.catalogue import ESCAPES, FAMILIES, Family, Level, cluster_info
+from kcloud_exporter.catalogue import ESCAPES, FAMILIES, Family, Level, braced, cluster_info
 from kcloud_exporter.model import Keys, Snapshot, Table
 
 _HELP_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
@@ -27,11 +28,6 @@ def header(family: Family, *, openmetrics: bool) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def prefix(family: Family, labels: tuple[str, ...]) -> bytes:
-    """A series of the page with its value still to come."""
-    return f"{family.series(labels)} ".encode()
-
-
 def format_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[bytes]:
     """Shortest decimal text of finite floats, as one list."""
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -39,35 +35,40 @@ def format_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[
 
 
 class Renderer:
-    """Renders tables. Owns the prefixes of every series that has been shown."""
+    """Renders tables. Owns the label texts of every series that has been shown."""
 
     def __init__(self) -> None:
-        self._prefixes: WeakKeyDictionary[Keys, dict[str, list[bytes]]] = WeakKeyDictionary()
+        self._labels: WeakKeyDictionary[Keys, dict[tuple[str, ...], list[bytes]]] = WeakKeyDictionary()
 
     def lines(self, family: Family, table: Table) -> tuple[bytes, int]:
         """The sample lines of one table and how many there are. NaN rows are left out: absent is not zero."""
         values = table.values
-        # Power and energy of one level share their keys, so the prefixes are kept by family as well.
-        prefixes = self._prefixes.setdefault(table.keys, {}).setdefault(family.name, [])
-        if len(prefixes) < len(values):
-            prefixes.extend(prefix(family, row) for row in table.keys.rows[len(prefixes) : len(values)])
+        # Power and energy of one level share their keys, and mostly the names of their labels.
+        labels = self._labels.setdefault(table.keys, {}).setdefault(family.labels, [])
+        if len(labels) < len(values):
+            more = table.keys.rows[len(labels) : len(values)]
+            labels.extend(f"{braced(family.labels, row)} ".encode() for row in more)
         shown = np.isfinite(values)
         count = int(shown.sum())
         if not count:
             return b"", 0
-        if count == len(values) == len(prefixes):
-            chosen: list[bytes] = prefixes
+        if count == len(values) == len(labels):
+            chosen: list[bytes] = labels
         else:
-            chosen = list(compress(prefixes, shown.tolist()))
+            chosen = list(compress(labels, shown.tolist()))
             values = values[shown]
-        parts: list[bytes] = [b"\n"] * (3 * count)
+        name = family.name.encode()
+        parts: list[bytes] = [b"\n" + name] * (3 * count)
         parts[0::3] = chosen
         parts[1::3] = format_values(values)
-        return b"".join(parts), count
+        parts[-1] = b"\n"
+        return name + b"".join(parts), count
 
-    def sections(self, snapshot: Snapshot) -> list[Section]:
-        """Every family of a snapshot with the lines of each scope, in the order of the catalogue."""
-        sections = []
+    def sections(self, snapshot: Snapshot) -> Iterator[Section]:
+        """Every family of a snapshot with the lines of each scope, in the order of the catalogue.
+
+        One after the other: the text of a whole large page is never there at once unless the caller keeps it.
+        """
         for family in families_of(snapshot):
             parts: dict[str, bytes] = {}
             total = 0
@@ -79,8 +80,7 @@ class Renderer:
                     if count:
                         parts[scope] = text
             if parts:
-                sections.append(Section(family, parts, total))
-        return sections
+                yield Section(family, parts, total)
 
 
 class Section:
@@ -91,20 +91,16 @@ class Section:
     def __init__(self, family: Family, parts: dict[str, bytes], series: int) -> None:
         self.family, self.parts, self.series = family, parts, series
 
-    def of(self, clusters: frozenset[str]) -> list[bytes]:
-        """The lines of some clusters, and those that belong to none."""
-        return [text for scope, text in self.parts.items() if not scope or scope in clusters]
 
-
-def wanted(section: Section, levels: frozenset[Level], clusters: frozenset[str]) -> bool:
+def wanted(family: Family, levels: frozenset[Level], clusters: frozenset[str]) -> bool:
     """Whether a narrowed page shows a family.
 
     A page narrowed to clusters leaves the sites out unless they are asked for: where one job is split by
     cluster, every part would carry them and a sum over the jobs would count them several times.
     """
     if levels:
-        return section.family.level in levels
-    return not clusters or section.family.level != "site"
+        return family.level in levels
+    return not clusters or family.level != "site"
 
 
 def families_of(snapshot: Snapshot) -> list[Family]:

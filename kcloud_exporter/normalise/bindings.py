@@ -63,7 +63,7 @@ class Binding:
         self.previous_value, self.previous_time = np.empty(0), np.empty(0)
         self.previous_noted, self.series = np.empty(0), np.empty(0, np.uint64)
         self._marks: dict[float, Grow[np.int32]] = {}
-        self._enums: dict[int, SeriesRule] = {}
+        self._enums: dict[int, Grow[np.int32]] = {}
         self._traits: dict[int, int] = {}
         self._trait = Grow(np.int16)
         self._table = np.empty((0, 5))
@@ -84,7 +84,7 @@ class Binding:
         if trait is None:
             trait = self._learn(rule)
         if rule.values or rule.sentinels:
-            self._remember_specials(rule, len(self.rows))
+            self._remember_specials(rule, trait, len(self.rows))
         if series:
             self._known.append((len(self.rows), series, last))
         self.rows.append(row)
@@ -112,9 +112,9 @@ class Binding:
         """The rule by which a row was bound."""
         return self._rules[int(self._trait.view[at])]
 
-    def _remember_specials(self, rule: SeriesRule, at: int) -> None:
+    def _remember_specials(self, rule: SeriesRule, trait: int, at: int) -> None:
         if rule.values:
-            self._enums[at] = rule
+            self._enums.setdefault(trait, Grow(np.int32)).append(at)
         for mark in rule.sentinels:
             self._marks.setdefault(mark, Grow(np.int32)).append(at)
 
@@ -126,6 +126,8 @@ class Binding:
         of_rule = self._table[self._trait.view]
         self._scale, self._low, self._high, self._sentinel = (np.ascontiguousarray(of_rule[:, n]) for n in range(4))
         self._flags = of_rule[:, 4].astype(np.int8)
+        if not self.counts:
+            return
         missing = np.full(count - len(self.previous_value), np.nan)
         self.previous_value = np.append(self.previous_value, missing)
         self.previous_time = np.append(self.previous_time, missing)
@@ -192,7 +194,7 @@ class Binding:
 
     def _slots_unique(self) -> bool:
         if self._unique_at != len(self.slots):
-            self._unique = len(np.unique(self.slots.view)) == len(self.slots)
+            self._unique = bool(np.bincount(self.slots.view).max(initial=0) < 2)
             self._unique_at = len(self.slots)
         return self._unique
 
@@ -242,8 +244,12 @@ class Binding:
 
     def _translated(self, value: Floats, raw: Floats) -> Floats:
         value = value.copy()
-        for at, rule in self._enums.items():
-            value[at] = rule.values.get(float(raw[at]), np.nan if rule.otherwise is None else rule.otherwise)
+        for trait, at in self._enums.items():
+            rule, told = self._rules[trait], raw[at.view]
+            meant = np.full(len(told), np.nan if rule.otherwise is None else rule.otherwise)
+            for said, means in rule.values.items():
+                meant[told == said] = means
+            value[at.view] = meant
         return value
 
     def _sort_out(
@@ -298,12 +304,12 @@ def carry_over(
 ) -> None:
     """Give the rows of new bindings the last counter sample and the last slot value of the same series before.
 
-    A series is known by the identity of its labels object, which a source keeps while the series lives.
+    A series is known by the identity of its labels, which a source keeps while the series lives.
     """
     for _, binding in (*before, *after):
         binding.settle()
     found = {
-        id(table.labels[row]): (binding, at)
+        table.identity(row): (binding, at)
         for table, binding in before
         for at, row in enumerate(binding.rows.view.tolist())
     }
@@ -312,13 +318,14 @@ def carry_over(
     for table, binding in after:
         slots = binding.slots.view
         for at, row in enumerate(binding.rows.view.tolist()):
-            known = found.get(id(table.labels[row]))
+            known = found.get(table.identity(row))
             if known is None:
                 continue
             earlier, was = known
-            binding.previous_value[at] = earlier.previous_value[was]
-            binding.previous_time[at] = earlier.previous_time[was]
-            binding.previous_noted[at] = earlier.previous_noted[was]
+            if binding.counts and earlier.counts:
+                binding.previous_value[at] = earlier.previous_value[was]
+                binding.previous_time[at] = earlier.previous_time[was]
+                binding.previous_noted[at] = earlier.previous_noted[was]
             slot, of = slots[at], earlier.slots.view[was]
             if old_seen[of] > seen[slot]:
                 value[slot], seen[slot] = old_value[of], old_seen[of]

@@ -11,7 +11,7 @@ known" and not as zero; after `max_staleness` it is absent.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from kcloud_exporter.model import Floats, Mask, Rows
 from kcloud_exporter.readings import NEVER, Evaluated, Grow
 
 Combine = Literal["max", "sum", "mean", "min"]
+_COMBINES: Final[tuple[Combine, ...]] = ("max", "sum", "mean", "min")
 
 
 class Column:
@@ -26,7 +27,8 @@ class Column:
 
     def __init__(self, *, strict_sum: bool) -> None:
         self.strict_sum = strict_sum
-        self._slots: dict[Hashable, int] = {}
+        self._slots: dict[int, int] = {}
+        self._told: dict[Hashable, int] = {}
         self.slot_candidate = Grow(np.int32)
         self.slot_target = Grow(np.int32)
         self.value = Grow(np.float64)
@@ -36,11 +38,11 @@ class Column:
         self._required: set[int] = set()
         self._boards: dict[Hashable, int] = {}
         self._on_board: dict[int, int] = {}
-        self._candidates: dict[Hashable, int] = {}
+        self._candidates: dict[Hashable, dict[int, int]] = {}
         self.candidate_entity = Grow(np.int32)
         self.candidate_rank = Grow(np.int32)
         self.candidate_origin: list[tuple[str, str]] = []
-        self._combine: list[Combine] = []
+        self._combine = Grow(np.int8)
         self.live: Mask = np.zeros(0, bool)
         self._order: Rows = np.empty(0, np.int32)
         self._groups: list[tuple[Combine, Rows, Rows]] = []
@@ -57,7 +59,7 @@ class Column:
 
     def combine_of(self, candidate: int) -> Combine:
         """How the slots of a candidate become one value."""
-        return self._combine[candidate]
+        return _COMBINES[int(self._combine.view[candidate])]
 
     def entities(self) -> Rows:
         """The entity of each slot."""
@@ -77,18 +79,21 @@ class Column:
 
         `origin` is what the page calls the teller: (vendor, series).
         """
-        key = (entity, teller, part)
+        # Few things are told, and of many entities: numbers are small where texts would not be.
+        told = self._told.setdefault((teller, part), len(self._told))
+        key = told << 32 | entity
         found = self._slots.get(key)
         if found is not None:
             self.slot_target.view[found] = target
             return found
-        candidate = self._candidates.get((entity, teller))
+        candidates = self._candidates.setdefault(teller, {})
+        candidate = candidates.get(entity)
         if candidate is None:
-            candidate = self._candidates[(entity, teller)] = len(self._candidates)
+            candidate = candidates[entity] = len(self._combine)
             self.candidate_entity.append(entity)
             self.candidate_rank.append(rank)
             self.candidate_origin.append(origin)
-            self._combine.append(combine)
+            self._combine.append(_COMBINES.index(combine))
         self.slot_candidate.append(candidate)
         self.slot_target.append(target)
         self.value.append(np.nan)
@@ -108,7 +113,8 @@ class Column:
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view
-        if not unique:
+        # Of rows that share a slot mostly all but one are gone: the series of pods that held a device before.
+        if not unique and np.bincount(slots).max(initial=0) > 1:
             age = timestamps if timestamps is not None else np.zeros(len(values))
             order = np.lexsort((values, age, slots))
             slots, values = slots[order], values[order]
@@ -136,7 +142,7 @@ class Column:
         if self._on_board:
             value = self._parted(value, live)
         slot_candidate = self.slot_candidate.view
-        count = len(self._candidates)
+        count = len(self._combine)
         combined = self._combined(value, live, expected, slot_candidate, count)
         result = Evaluated(
             np.full(size, np.nan), np.full(size, -1, np.int32), np.zeros(size, bool), np.full(size, NEVER)
@@ -163,7 +169,7 @@ class Column:
 
     def _ranked(self) -> Rows:
         """Candidates from the worst rank to the best, so that the last write to an entity is the best."""
-        if len(self._order) != len(self._candidates):
+        if len(self._order) != len(self._combine):
             self._order = np.argsort(-self.candidate_rank.view, kind="stable").astype(np.int32)
         return self._order
 
@@ -200,11 +206,11 @@ class Column:
 
     def _grouped(self, slot_candidate: Rows) -> list[tuple[Combine, Rows, Rows]]:
         if not self._groups or sum(len(g[1]) for g in self._groups) != len(slot_candidate):
-            codes = np.array([("max", "sum", "mean", "min").index(c) for c in self._combine], np.int8)
+            codes = self._combine.view
             self._groups = []
-            for code, combine in enumerate(("max", "sum", "mean", "min")):
+            for code, combine in enumerate(_COMBINES):
                 candidates = np.flatnonzero(codes == code).astype(np.int32)
                 if len(candidates):
                     slots = np.flatnonzero(codes[slot_candidate] == code).astype(np.int32)
-                    self._groups.append((combine, slots, candidates))  # type: ignore[arg-type]
+                    self._groups.append((combine, slots, candidates))
         return self._groups

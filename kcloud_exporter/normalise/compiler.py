@@ -22,14 +22,13 @@ from kcloud_exporter.normalise.identity import (
     pci_key,
     whole_of,
 )
+from kcloud_exporter.normalise.lines import Line, Lines, siblings
 from kcloud_exporter.normalise.samples import NO_SAMPLE, LastSample, series_number
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.normalise.vms import VmNames
 from kcloud_exporter.readings import DeviceInfo, Entities, Interned
 from kcloud_exporter.vendors.mapping import COMBINE, SeriesRule, VendorIndex, VendorTable
 from kcloud_exporter.vendors.quantities import QUANTITIES
-
-_MANY = ("partitioned", "nested_zones", "per_core", "worst")
 
 
 class Compiler:
@@ -46,12 +45,15 @@ class Compiler:
         self.names, self.vms, self.outdated = names, VmNames(names), False
         self.own_pods: dict[tuple[str, str], tuple[str, str]] = {}
         self.remembered: dict[int, LastSample] = {}
-        self._vendors, self._meters, self._entities, self._columns = vendors, meters, entities, columns
+        self._vendors, self._entities, self._columns = vendors, entities, columns
         self._targets: Interned[tuple[str, str]] = Interned()
         self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._in_slot: dict[tuple[int, str], int] = {}
         self._tellers: dict[int, set[str]] = {}
         self._said: dict[tuple[str | int | None, ...], int] = {}
+        self._lines = Lines(vendors, meters)
+        self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._insides: dict[tuple[str, str], tuple[str, str] | None] = {}
 
     @property
     def target_count(self) -> int:
@@ -72,21 +74,22 @@ class Compiler:
         if inventory:
             self._learn_all(state, start, end)
             return
-        rules = self._vendors.meters
-        for row, labels in enumerate(state.table.labels[start:end], start):
+        series = state.table
+        for row, name, labels in zip(range(start, end), series.names[start:end], series.labels[start:end], strict=True):
             target = -1
-            for table, rule, rank in rules.get(labels["__name__"], ()):
-                if rule.conditions and not rule.matches(labels):
+            for line in self._lines.of(name):
+                if line.rule.conditions and not line.rule.matches(labels):
                     continue
                 if target < 0:
                     target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
-                self._bind(state, row, table, rule, rank, labels, target)
+                self._bind(state, row, line, name, labels, target)
             state.row_target.append(target)
 
     def _learn_all(self, state: TableState, start: int, end: int) -> None:
         inventories = self._vendors.inventories
-        for row, labels in enumerate(state.table.labels[start:end], start):
-            for table, rule, _ in inventories.get(labels["__name__"], ()):
+        series = state.table
+        for row, name, labels in zip(range(start, end), series.names[start:end], series.labels[start:end], strict=True):
+            for table, rule, _ in inventories.get(name, ()):
                 if rule.matches(labels):
                     self._learn(state, row, table, rule, labels)
 
@@ -125,40 +128,30 @@ class Compiler:
         elif rule.to == "device_info":
             self._device(table, self._node(state, row, table, labels), labels, late=True)
 
-    def _bind(
-        self, state: TableState, row: int, table: VendorTable, rule: SeriesRule, rank: int, labels: Labels, target: int
-    ) -> None:
-        quantity = QUANTITIES[rule.to]
-        entity, part = self._entity(state, row, table, rule, labels, quantity.entity)
-        if entity < 0:
+    def _bind(self, state: TableState, row: int, line: Line, name: str, labels: Labels, target: int) -> None:
+        table, rule, rank, origin, teller = line.table, line.rule, line.rank, line.origin, line.teller
+        entity, part = self._entity(state, row, table, rule, labels, line.entity)
+        if entity < 0 or rank is None:
             return
-        name, many = labels["__name__"], rule.rows in _MANY
-        if rule.rows == "worst" or rule.parts == ["*"]:
-            part = frozenset(labels.items())
-        elif many:
-            part = (name, *(labels.get(p, "") for p in rule.parts))
-        if rule.meter:
-            if rule.meter not in self._meters:
-                return
-            rank += self._meters.index(rule.meter) * 10_000_000
+        if line.is_whole:
+            shape = self._shapes.get(tuple(labels)) or self._shapes.setdefault(tuple(labels), tuple(sorted(labels)))
+            part = (name, shape, *map(labels.__getitem__, shape))
+        elif line.is_many:
+            part = (name, *[labels.get(p, "") for p in rule.parts])
         column = self._columns[rule.to]
-        origin = (table.vendor, name)
-        # One series may be told by several lines (PSU inputs, the whole server), which must not be added to each
-        # other; verdicts of several lines are one: the worst of them all.
-        line = table.vendor, rule.from_[0] if many else name, rank // 100
-        teller: Hashable = (table.vendor, rule.to) if rule.rows == "worst" else line
         slot = column.slot(entity, rank, origin, teller, part, COMBINE[rule.rows], target)
         if rule.needs:
             column.needs.setdefault(rule.needs, set()).add(slot)
         if rule.rows == "board":
             column.share_board(slot, (teller, first(labels, table.node), *(labels.get(p, "") for p in rule.parts)))
-        for sibling in _siblings(rule, name, labels):
-            column.require(column.slot(entity, rank, origin, teller, sibling, COMBINE[rule.rows], target))
+        if rule.every:
+            for sibling in siblings(rule, name, labels):
+                column.require(column.slot(entity, rank, origin, teller, sibling, COMBINE[rule.rows], target))
         binding = state.bindings.get(rule.to)
         if binding is None:
-            binding = state.bindings[rule.to] = Binding(quantity, column)
+            binding = state.bindings[rule.to] = Binding(QUANTITIES[rule.to], column)
         if rule.counter:
-            series = series_number(rule.to, rule.scale, labels)
+            series = series_number(rule.to, rule.scale, state.table.series(row))
             binding.add(row, slot, rule, series, self.remembered.pop(series, NO_SAMPLE))
         else:
             binding.add(row, slot, rule)
@@ -238,9 +231,13 @@ class Compiler:
 
     def _inside(self, table: VendorTable, raw: str, labels: Labels) -> tuple[str, str] | None:
         """(hypervisor, VM) of a device that an exporter inside a VM shows, and that was handed to it."""
-        if table.device is None or self.names.known(raw) is not None:
+        if table.device is None:
             return None
-        return self.vms.inside(raw, host_of(labels.get("instance", "")))
+        asked = raw, labels.get("instance", "")
+        if asked not in self._insides:
+            known = self.names.known(raw) is not None
+            self._insides[asked] = None if known else self.vms.inside(raw, host_of(asked[1]))
+        return self._insides[asked]
 
     def _device(self, table: VendorTable, node: int, labels: Labels, *, late: bool = False) -> int:
         """The row of the device that a series speaks of, -1 for none; takes in what the labels tell of it.
@@ -368,12 +365,3 @@ class Compiler:
         if inside is None or self.vms.node_of(inside[1]):
             return -1
         return self._entities.vm(node, inside[1], *self.vms.describe(inside[1]))
-
-
-def _siblings(rule: SeriesRule, name: str, labels: Labels) -> list[tuple[str, ...]]:
-    """The parts that must stand beside a row's own, by the rule's `every`: one for each value of its labels."""
-    return [
-        (name, *(value if part == label else labels.get(part, "") for part in rule.parts))
-        for label, values in rule.every.items()
-        for value in values
-    ]

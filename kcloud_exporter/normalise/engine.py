@@ -106,9 +106,11 @@ class ClusterEngine:
         state = self._tables.pop(id(table), None)
         if state is not None:
             self._retired.append(state)
-            living = set(map(id, table.labels))
+            living = set(map(table.identity, range(len(table))))
             # The living come first; what the new table shows beyond them is read for a later cycle.
-            self._state(successor).shown = sum(1 for _ in takewhile(lambda of: id(of) in living, successor.labels))
+            self._state(successor).shown = sum(
+                1 for _ in takewhile(living.__contains__, map(successor.identity, range(len(successor))))
+            )
             self._compiler.outdated = True
 
     @property
@@ -147,7 +149,7 @@ class ClusterEngine:
         before, columns, compiler = [*self._tables.values(), *self._retired], self.columns, self._compiler
         listed = dict(zip(self.entities.nodes.keys, self._node_listed.view, strict=True))
         held = {
-            id(state.table.labels[row]): self._held_at(state, at)
+            state.table.identity(row): self._held_at(state, at)
             for state in before
             for at, row in enumerate(state.holder_rows.view.tolist())
         }
@@ -170,7 +172,7 @@ class ClusterEngine:
             self._node_listed.view[row] = listed.get(node, NEVER)
         for state in self._tables.values():
             for at, row in enumerate(state.holder_rows.view.tolist()):
-                self._hold(state, np.array([at], np.int64), held.get(id(state.table.labels[row]), NEVER))
+                self._hold(state, np.array([at], np.int64), held.get(state.table.identity(row), NEVER))
 
     def _held_at(self, state: TableState, at: int) -> float:
         """When the row was last there, so far as its share (or else its partition) remembers."""
@@ -236,6 +238,10 @@ class ClusterEngine:
                 dense.present[old] = False
                 stale.append(old)
         return [("stale", rows) for rows in stale]
+
+    def server_of(self, node: str) -> str:
+        """The server that a node of Kubernetes is, or on which it runs as a VM."""
+        return self._compiler.names.server_of(node)
 
     def readings(self, now: float) -> Readings:
         """All quantities as they stand now; what is older than max_staleness is absent."""

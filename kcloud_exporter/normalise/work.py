@@ -55,7 +55,7 @@ class _State:
     rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     series: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     predecessor: SeriesTable = _NOBODY
-    inherited: dict[int, str] = field(default_factory=dict)
+    inherited: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
 class WorkCounters:
@@ -108,12 +108,12 @@ class WorkCounters:
         return [(reason, bad) for reason, bad in found if len(bad)]
 
     def retire(self, table: SeriesTable, successor: SeriesTable) -> None:
-        """A source has dropped its dead series. Those that live on are known by their label objects."""
+        """A source has dropped its dead series. Those that live on are known by their identity."""
         before = self._states.pop(id(table), None)
         if before is None:
             return
         state = self._states[id(successor)] = _State(successor, before.lineage, predecessor=table)
-        state.inherited = {id(table.labels[row]): source for row, source in before.told_by.items()}
+        state.inherited = {table.identity(row): source for row, source in before.told_by.items()}
         self._outdated = True
 
     def readings(self) -> Work:
@@ -126,17 +126,16 @@ class WorkCounters:
     def _compile(self, state: _State, size: int, row_source: Rows, sources: Sequence[str]) -> None:
         """Up to the rows that answers have shown: the table itself may be growing at this very moment."""
         for row in range(state.compiled, size):
-            labels = state.table.labels[row]
-            if labels["__name__"] in self._meters:
-                source = state.inherited.get(id(labels)) or sources[row_source[row]]
+            if state.table.names[row] in self._meters:
+                source = state.inherited.get(state.table.identity(row)) or sources[row_source[row]]
                 state.told_by[row] = source
                 self._bind(state, row, source)
         # The old table was kept so long that no new label object could take the place of one of its own.
         state.compiled, state.inherited, state.predecessor = size, {}, _NOBODY
 
     def _bind(self, state: _State, row: int, source: str) -> None:
-        labels = state.table.labels[row]
-        for number, meter in self._meters[labels["__name__"]]:
+        labels = state.table.series(row)
+        for number, meter in self._meters[state.table.names[row]]:
             if meter.matches(labels):
                 state.rows.append(row)
                 state.series.append(self._series(state.lineage, source, labels, number, meter))

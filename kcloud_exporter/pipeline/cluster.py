@@ -72,7 +72,6 @@ class ClusterPipeline:
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
         meters = work_meters(config, cluster.name)
-        self._inventory = Inventory(cluster.name, vendors, config.global_.max_staleness)
         self._counts_work, self._per_work = bool(meters), EnergyPerWork()
         self._engine = ClusterEngine(
             vendors.with_facility(facility_meters(config, cluster.name)),
@@ -83,6 +82,7 @@ class ClusterPipeline:
             forget_after=config.global_.forget_after,
             work=meters,
         )
+        self._inventory = Inventory(cluster.name, vendors, config.global_.max_staleness, self._engine.server_of)
 
     def remember(self, samples: Floats) -> None:
         """Go on from the last samples of counters that an earlier process, or configuration, has left."""

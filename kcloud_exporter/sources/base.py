@@ -78,8 +78,8 @@ class LastSeen:
             return None
         moved = np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32)
         new = SeriesTable()
-        labels = table.labels
-        new.labels = [labels[row] for row in np.flatnonzero(alive).tolist()]
+        living = np.flatnonzero(alive).tolist()
+        new.names, new.labels = [table.names[row] for row in living], [table.labels[row] for row in living]
         kept = np.full(len(new), self.collects, np.int32)
         kept[moved[: len(last)][alive[: len(last)]]] = last[alive[: len(last)]]
         self._last = kept

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kcloud_exporter.errors import RejectReason, SourceError
 from kcloud_exporter.model import Floats, Labels, Rows, SeriesTable
 from kcloud_exporter.sources.grammar import label_pairs
+from kcloud_exporter.sources.hashes import Hashes
 
 UNWANTED: Final = -1
 """Its name is in no vendor table: validated, then passed over."""
@@ -91,8 +92,8 @@ class SeriesIndex:
         self, table: SeriesTable, wanted: Callable[[str], bool], target_labels: Labels, limits: ParseLimits
     ) -> None:
         self.table, self.wanted, self.target_labels, self.limits = table, wanted, dict(target_labels), limits
-        self._wanted_names: dict[bytes, bool] = {}
-        self._canonical: dict[int, int] = {}
+        self._names: dict[bytes, str] = {}
+        self._canonical = Hashes()
         self._blocks: dict[bytes, _Block] = {}
         self._page_lines: dict[int, int] = {}
         self.forget()
@@ -106,14 +107,14 @@ class SeriesIndex:
         self.orders: dict[int, LineOrder] = {}
         self.timestamped = False
 
-    def begin(self, page: int, lines: int) -> None:
-        """Before a page of about `lines` lines: a page that changes its series each time must not fill memory."""
-        self._page_lines[page] = lines
+    def begin(self) -> None:
+        """Before a page: one that changes its series each time must not fill memory."""
         if len(self.keys) > 2 * sum(self._page_lines.values()) + _SPARE_KEYS:
             self.forget()
 
-    def end(self) -> None:
-        """After a page: what helped to understand its new series is of no more use."""
+    def end(self, page: int, lines: int) -> None:
+        """After a page of so many lines: what helped to understand its new series is of no more use."""
+        self._page_lines[page] = lines
         self._blocks.clear()
 
     def add_comment(self, line: bytes) -> int:
@@ -127,13 +128,25 @@ class SeriesIndex:
         if len(key) <= _LONGEST_KEY:
             self.slots[key] = self._new_slot(key, self.codes[slot])
 
-    def wants(self, name: bytes) -> bool:
-        """Whether the name of a series (ASCII, validated) is in a vendor table."""
-        found = self._wanted_names.get(name)
+    def put_together(self, key: bytes, name: bytes, labels: bytes) -> int | None:
+        """A series whose name and label block are both known to be well-formed, because this page has shown them.
+
+        Returns its slot, and None where that is not so.
+        """
+        block, wanted = self._blocks.get(labels), self._names.get(name)
+        if block is None or wanted is None:
+            return None
+        slot = self.slots.get(key)
+        return self._add(key, wanted, block) if slot is None else slot
+
+    def _wanted(self, name: bytes) -> str:
+        """The name of a series (ASCII, validated), or an empty text where no vendor table has it."""
+        found = self._names.get(name)
         if found is None:
-            if len(self._wanted_names) > _SPARE_KEYS:
-                self._wanted_names.clear()
-            found = self._wanted_names[name] = self.wanted(name.decode())
+            if len(self._names) > _SPARE_KEYS:
+                self._names.clear()
+            text = sys.intern(name.decode())
+            found = self._names[name] = text if self.wanted(text) else ""
         return found
 
     def add(self, key: bytes, name: bytes, labels: bytes) -> int:
@@ -145,15 +158,16 @@ class SeriesIndex:
         block = self._blocks.get(labels)
         if block is None:
             block = self._blocks[labels] = self._understood(labels)
-        if not self.wants(name):
-            return self.add_code(key, UNWANTED)
-        return self.add_code(key, block.code or self._find(name.decode(), block))
+        return self._add(key, self._wanted(name), block)
+
+    def _add(self, key: bytes, name: str, block: _Block) -> int:
+        return self.add_code(key, (block.code or self._find(name, block)) if name else UNWANTED)
 
     def add_labels(self, key: bytes, labels: Labels) -> int:
         """A series given as decoded labels (from JSON), `__name__` among them. Returns its slot."""
         exposed, unset = self._exposed([pair for pair in labels.items() if pair[0] != "__name__"])
-        name = labels.get("__name__", "")
-        if not self.wants(name.encode(errors="replace")):
+        name = self._wanted(labels.get("__name__", "").encode(errors="replace"))
+        if not name:
             return self.add_code(key, UNWANTED)
         if self._is_over_limit(exposed, len(key)):
             return self.add_code(key, OVER_LIMIT)
@@ -211,8 +225,8 @@ class SeriesIndex:
         What nobody wants is dropped as well: it is validated again when it appears.
         """
         moved = SeriesIndex(table, self.wanted, self.target_labels, self.limits)
-        moved._wanted_names, moved.timestamped = self._wanted_names, self.timestamped
-        moved._canonical = {h: int(new_rows[row]) for h, row in self._canonical.items() if new_rows[row] >= 0}
+        moved._names, moved.timestamped, moved._page_lines = self._names, self.timestamped, self._page_lines
+        moved._canonical = self._canonical.moved(new_rows)
         for key, slot in self.slots.items():
             row = self.codes[slot]
             if row >= 0 and new_rows[row] >= 0:
@@ -265,15 +279,15 @@ class SeriesIndex:
 
     def _find(self, name: str, block: _Block) -> int:
         """The row of these labels whatever their order, appended to the table when it is new."""
-        labels: Labels = {"__name__": sys.intern(name), **block.labels}
-        at = hash((name, block.number))
+        at = Hashes.first(hash((name, block.number)))
         while (row := self._canonical.get(at)) is not None:
-            if self.table.labels[row] == labels:
+            if self.table.names[row] == name and self.table.labels[row] == block.labels:
                 return row
             at += 1
         if len(self.table) >= 2 * self.limits.series:
             raise SourceError("series_limit", f"{len(self.table)} series, living and dead")
-        row = self._canonical[at] = self.table.add(labels)
+        row = self.table.add(name, block.labels)
+        self._canonical.put(at, row)
         return row
 
 

@@ -239,8 +239,8 @@ class TestRestarts:
         counting.cycle((source, gone + line(100))).cycle((source, line(140)))
         old, successor = source.table, SeriesTable()
         source.table, source._rows = successor, {}
-        alive = next(labels for labels in old.labels if labels["pod"] == "chat-0")
-        source._rows[line(0).rpartition("} ")[0]] = successor.add(alive)
+        alive = next(row for row, labels in enumerate(old.labels) if labels["pod"] == "chat-0")
+        source._rows[line(0).rpartition("} ")[0]] = successor.add(old.names[alive], old.labels[alive])
         counting.engine.retire(old, successor)
         assert counting.cycle((source, line(155))).tokens == 55
         assert ("serving", "gone-0", "token") not in counting.shown

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from kcloud_exporter import catalogue
 from kcloud_exporter.catalogue import FAMILIES, escape
 from kcloud_exporter.exposition.page import PageStore, Variant
-from kcloud_exporter.exposition.renderer import Renderer, header, prefix
+from kcloud_exporter.exposition.renderer import Renderer, header
 from kcloud_exporter.model import ClusterSnapshot, Keys, Snapshot, Table
 
 
@@ -145,8 +145,8 @@ def test_two_families_over_the_same_keys_keep_their_names() -> None:
 
 @given(st.lists(st.text(), min_size=3, max_size=3))
 def test_any_label_text_comes_back_from_a_parser(values: list[str]) -> None:
-    line = prefix(catalogue.NODE_POWER, tuple(values)).decode() + "1.0\n"
-    (family,) = parse_openmetrics(header(catalogue.NODE_POWER, openmetrics=True).decode() + line + "# EOF\n")
+    lines, _ = Renderer().lines(catalogue.NODE_POWER, Table(Keys([tuple(values)]), np.ones(1)))
+    (family,) = parse_openmetrics(header(catalogue.NODE_POWER, openmetrics=True).decode() + lines.decode() + "# EOF\n")
 
     expected = [v.encode("utf-8", "replace").decode() for v in values]
     assert [family.samples[0].labels[name] for name in catalogue.NODE_POWER.labels] == expected

@@ -37,7 +37,7 @@ class Prometheus:
             value, _, stamp = rest.partition(" ")
             if series not in self._rows:
                 name = series.partition("{")[0]
-                self._rows[series] = self.table.add({"__name__": name, **dict(_LABEL.findall(series))})
+                self._rows[series] = self.table.add(name, dict(_LABEL.findall(series)))
             rows.append(self._rows[series])
             values.append(float(value))
             stamps.append(float(stamp) if stamp else np.nan)

@@ -218,7 +218,7 @@ class TestRebuild:
         fresh.table = SeriesTable()
         for series, row in old._rows.items():
             if "old" not in series:
-                fresh._rows[series] = fresh.table.add(old.table.labels[row])
+                fresh._rows[series] = fresh.table.add(old.table.names[row], old.table.labels[row])
         cluster.engine.retire(old.table, fresh.table)
         cluster.prometheus = fresh
         cluster.cycle(owned("new") + rapl % 7000, 30)

@@ -36,7 +36,7 @@ async def config(tmp_path: Path) -> AsyncIterator[Path]:
     async with serving(answer) as url:
         exporter = {"vendor": "kepler", "targets": [url]}
         data = {
-            "global": {"interval": "400ms", "timeout": "300ms", "max_staleness": "2s"},
+            "global": {"interval": "1s", "timeout": "950ms", "max_staleness": "3s"},
             "clusters": [{"name": "a", "sources": [{"exporter": exporter}]}],
         }
         file = tmp_path / "c.yaml"
@@ -74,7 +74,7 @@ async def test_so_many_cycles_and_the_same_ledger_in_another_process(config: Pat
 
 
 async def test_a_duration_ends_it_too(config: Path, tmp_path: Path) -> None:
-    code, out, _ = await ran("record", "--config.file", config, "--output", tmp_path / "r.tar", "--duration", "700ms")
+    code, out, _ = await ran("record", "--config.file", config, "--output", tmp_path / "r.tar", "--duration", "1500ms")
     assert code == 0
     assert b"recorded 2 cycles" in out or b"recorded 1 cycle" in out
     assert open_recording(tmp_path / "r.tar").is_whole

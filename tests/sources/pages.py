@@ -22,7 +22,7 @@ def read(parsed: Parsed, index: SeriesIndex) -> Series:
     stamps = [None] * len(parsed.rows) if parsed.timestamps is None else parsed.timestamps.tolist()
     assert len(parsed.rows) == len(parsed.values) == len(stamps)
     series = {
-        frozenset(index.table.labels[row].items()): (
+        frozenset(index.table.series(row).items()): (
             value if value == value else -0.125,
             None if stamp is None or stamp != stamp else stamp,
         )

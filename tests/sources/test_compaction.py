@@ -25,7 +25,7 @@ def test_the_living_keep_their_label_objects_and_are_found_again() -> None:
     table, moved = found
     assert len(table) == 500
     assert len(index.table) == 5000, "readers of the old table are not disturbed"
-    assert all(table.labels[moved[row]] is index.table.labels[row] for row in range(1000, 1500))
+    assert all(table.identity(moved[row]) == index.table.identity(row) for row in range(1000, 1500))
     assert (moved >= 0).sum() == 500
 
     after = index.moved(table, moved)
@@ -40,7 +40,7 @@ def test_the_age_of_rows_survives_a_compaction() -> None:
     table = SeriesTable()
     seen = LastSeen()
     for n in range(9000):
-        table.add({"n": str(n)})
+        table.add("a", {"n": str(n)})
     seen.note(np.arange(9000, dtype=np.int32), 9000)
     seen.collects = FORGET_AFTER
     seen.note(np.arange(2000, dtype=np.int32), 9000)
@@ -61,7 +61,7 @@ def test_a_few_dead_series_are_left_alone() -> None:
     table = SeriesTable()
     seen = LastSeen()
     for n in range(900):
-        table.add({"n": str(n)})
+        table.add("a", {"n": str(n)})
     seen.note(np.arange(900, dtype=np.int32), 900)
     seen.collects = 100
     assert seen.survivors(table) is None

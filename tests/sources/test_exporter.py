@@ -24,7 +24,7 @@ def source_of(targets: Sequence[str], wanted: set[str] | None = None, **more: An
 def shown(outcome: Outcome) -> list[tuple[Labels, float]]:
     assert isinstance(outcome, Scrape), outcome
     pairs = zip(outcome.rows.tolist(), outcome.values.tolist(), strict=True)
-    return [(outcome.table.labels[row], value) for row, value in pairs]
+    return [(outcome.table.series(row), value) for row, value in pairs]
 
 
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:

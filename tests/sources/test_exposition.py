@@ -250,7 +250,7 @@ def test_pages_of_many_pieces_that_change_a_little(stamp: bytes) -> None:
         found = parse_text(page, index, openmetrics=False)
         assert not found.rejected
         assert found.values.tolist() == values
-        names = [index.table.labels[row]["n"] for row in found.rows.tolist()]
+        names = [index.table.series(row)["n"] for row in found.rows.tolist()]
         assert names == [key.split(b'"')[1].decode() for key in shown]
         assert (found.timestamps is None) == (not stamp)
 

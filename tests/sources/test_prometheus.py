@@ -41,7 +41,7 @@ def series_of(outcome: Outcome) -> Series:
     stamps = [None] * len(outcome.rows) if outcome.timestamps is None else outcome.timestamps.tolist()
     columns = zip(outcome.rows.tolist(), outcome.values.tolist(), stamps, strict=True)
     return {
-        frozenset(outcome.table.labels[row].items()): (value, None if stamp is None or stamp != stamp else stamp)
+        frozenset(outcome.table.series(row).items()): (value, None if stamp is None or stamp != stamp else stamp)
         for row, value, stamp in columns
     }
 

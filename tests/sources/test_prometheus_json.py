@@ -195,4 +195,4 @@ def test_an_answer_of_many_pieces_that_changes_a_little() -> None:
         ]
         parsed = parse_vector(vector(*samples), index)
         assert parsed.values.tolist() == [float(value) for _, value in samples]
-        assert [index.table.labels[row]["n"] for row in parsed.rows.tolist()] == [m["n"] for m, _ in samples]
+        assert [index.table.series(row)["n"] for row in parsed.rows.tolist()] == [m["n"] for m, _ in samples]

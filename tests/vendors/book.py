@@ -74,13 +74,18 @@ def samples(text: str) -> Iterator[tuple[str, Labels, float]]:
 class Book:
     """One cluster from texts to tables, as the pipeline does it."""
 
-    def __init__(self, vendors: VendorIndex = VENDORS, aliases: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        vendors: VendorIndex = VENDORS,
+        aliases: dict[str, str] | None = None,
+        meters: Sequence[str] = METERS,
+    ) -> None:
         self._vendors = vendors
         self._engine = ClusterEngine(
-            vendors, aliases=aliases or {}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
+            vendors, aliases=aliases or {}, pattern=None, meters=meters, max_staleness=45.0, forget_after=3600.0
         )
         self._sources: dict[str, SeriesTable] = {}
-        self._rows: dict[tuple[str, frozenset[tuple[str, str]]], int] = {}
+        self._rows: dict[tuple[str, str, frozenset[tuple[str, str]]], int] = {}
         self._now = 0.0
         self._tables, self._energy = ClusterTables("c"), EnergyBook()
         self._rejected: Counter[tuple[str, str]] = Counter()
@@ -104,12 +109,13 @@ class Book:
     def _scrapes(self, text: str) -> list[Scrape]:
         answers: dict[str, list[tuple[int, float]]] = {}
         for source, labels, value in samples(text):
-            if not self._vendors.rules(labels["__name__"]):
+            name = labels.pop("__name__")
+            if not self._vendors.rules(name):
                 continue
             table = self._sources.setdefault(source, SeriesTable())
-            key = source, frozenset(labels.items())
+            key = source, name, frozenset(labels.items())
             if key not in self._rows:
-                self._rows[key] = table.add(labels)
+                self._rows[key] = table.add(name, labels)
             answers.setdefault(source, []).append((self._rows[key], value))
         return [
             Scrape(

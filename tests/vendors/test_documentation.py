@@ -73,8 +73,8 @@ def test_a_recipe_gives_the_watts_that_it_promises(
     vendors = VENDORS.with_facility({metric: [(dict(meter.labels), meter.scale, "meter")]})
     engine = ClusterEngine(vendors, aliases={}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0)
     table = SeriesTable()
-    row = table.add({"__name__": metric, "instance": "10.0.9.1", "job": "snmp", **meter.labels})
-    other = table.add({"__name__": metric, "instance": "10.0.9.1", "job": "snmp", "sensorType": "1"})
+    row = table.add(metric, {"instance": "10.0.9.1", "job": "snmp", **meter.labels})
+    other = table.add(metric, {"instance": "10.0.9.1", "job": "snmp", "sensorType": "1"})
     values = [float(reading), 7.0] if meter.labels else [float(reading)]
     rows = np.array([row, other][: len(values)], np.int32)
     engine.ingest([Scrape("c", "s", table, rows, np.array(values), None, 0.0, 0.01)], 0.0)
