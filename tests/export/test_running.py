@@ -78,7 +78,7 @@ async def in_json(server: Server) -> float:
 
 async def test_every_format_tells_the_joules_of_the_counters_while_the_program_runs(server: Server) -> None:
     async with asyncio.timeout(60):  # history takes cycles in on a thread of its own, which a busy machine lets wait
-        while (await in_json(server)) != pytest.approx(server.joules(), rel=1e-9):
+        while (await in_json(server)) != pytest.approx(server.joules(), rel=1e-9):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     found = {}
     for form in ("json", "csv", "parquet", "excel", "pdf"):
