@@ -30,6 +30,8 @@ Where a count of trials without a failure is given, the rate of failures is belo
 | `KCLOUD_TEST_BODIES=2000 make test ARGS=tests/sources/test_differential.py` | more bodies before a real Prometheus |
 | `KCLOUD_TEST_MUTANTS=100 make test ARGS=tests/fuzz` | more of everything that is malformed |
 | `KCLOUD_TEST_ALL=1 make test ARGS="tests/security tests/faults"` | every payload and every poison |
+| `KCLOUD_TEST_QUESTIONS=100 make test ARGS="-s tests/api/test_schemathesis.py"` | more of each operation |
+| `kcloud-exporter bench api streams exports` | requests, 2,000 streams of which 200 stall, 10 M rows |
 | `make sbom`, `make audit` | what it is made of (CycloneDX), and whether anything of it is known to be vulnerable |
 
 What differs from Prometheus on purpose: a label that is no UTF-8 costs its series and not the page; a NUL outside of
