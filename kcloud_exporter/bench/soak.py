@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from aiohttp import web
 
 from kcloud_exporter.bench import pages
-from kcloud_exporter.bench.measure import CHURN, tell
+from kcloud_exporter.bench.measure import tell
 from kcloud_exporter.bench.memory import cpu_seconds, resident
 from kcloud_exporter.bench.printing import Printer
 
@@ -70,15 +70,15 @@ class Soak:
         }
 
 
-def measure(series: int, cycles: int, interval: float, *, churning: bool) -> Soak:
-    """`cycles` cycles of the running program over `series` series; with `churning`, some pods are new in each."""
+def measure(series: int, cycles: int, interval: float, churn: float) -> Soak:
+    """So many cycles of the running program over so many series; `churn` is the part of the pods that is new in each."""
     with Printer(max(1, round(series / pages.series_per_node()))) as printer:
-        return asyncio.run(_measured(printer, cycles, interval, churning=churning))
+        return asyncio.run(_measured(printer, cycles, interval, churn))
 
 
-async def _measured(printer: Printer, cycles: int, interval: float, *, churning: bool) -> Soak:
+async def _measured(printer: Printer, cycles: int, interval: float, churn: float) -> Soak:
     with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder:
-        async with _upstream(printer, churning=churning) as url, _serving(Path(folder), url, interval) as (pid, port):
+        async with _upstream(printer, churn) as url, _serving(Path(folder), url, interval) as (pid, port):
             latencies: list[float] = []
             asking = asyncio.create_task(_ask(port, latencies))
             try:
@@ -87,18 +87,18 @@ async def _measured(printer: Printer, cycles: int, interval: float, *, churning:
                 asking.cancel()
                 await asyncio.gather(asking, return_exceptions=True)
             cpu = cpu_seconds(pid)
-    new = printer.replace_pods(CHURN, cycles) if churning else 0
+    new = printer.replace_pods(churn, 10 * cycles) if churn else 0
     return Soak(printer.series, new, interval, cpu, memory, latencies)
 
 
 @asynccontextmanager
-async def _upstream(printer: Printer, *, churning: bool) -> AsyncIterator[str]:
+async def _upstream(printer: Printer, churn: float) -> AsyncIterator[str]:
     """A /federate with pages that move; the next one is made while one is read, and shown as soon as it is there."""
     loop, count, page = asyncio.get_running_loop(), 0, b""
 
     def printed(number: int) -> bytes:
-        if churning and number:
-            printer.replace_pods(CHURN, number)
+        if churn and number:
+            printer.replace_pods(churn, number)
         return printer.page(number)
 
     following = loop.run_in_executor(None, printed, 0)
@@ -185,18 +185,13 @@ async def _ask(port: int, latencies: list[float]) -> None:
             await asyncio.sleep(_PAUSE)
 
 
-def table(results: Sequence[Soak]) -> str:
+def table(soak: Soak) -> str:
     """The figures to read."""
-    lines: list[str] = []
-    for each in results:
-        told = each.as_json()
-        new = f", {each.churned:,} of them new in each" if each.churned else ""
-        lines += [
-            f"{told['cycles']} cycles of {each.series:,} source series{new}, {each.interval_seconds:g} s apart",
-            "",
-        ]
-        lines += [f"  {name:<44}{figure}" for name, figure in _figures(each, told)]
-    return "\n".join(lines)
+    told = soak.as_json()
+    new = f", {soak.churned:,} of them new in each" if soak.churned else ""
+    what = f"{told['cycles']} cycles of {soak.series:,} source series{new}"
+    figures = [f"  {name:<44}{figure}" for name, figure in _figures(soak, told)]
+    return "\n".join([f"{what}, {soak.interval_seconds:g} s apart", "", *figures])
 
 
 def _figures(soak: Soak, told: dict[str, Any]) -> Iterator[tuple[str, str]]:
