@@ -38,7 +38,9 @@ def server(exporter: KcloudExporter, tmp_path_factory: pytest.TempPathFactory) -
     job = scrape_config("kcloud", exporter.address, scrape_interval="300ms", honor_labels=True)
     with prometheus({"scrape_configs": [job]}, tmp_path_factory.mktemp("scraper")) as prom:
         scrapes = 'count_over_time(up{job="kcloud"}[1h])'
-        wait_until(lambda: (prom.scalar(scrapes) or 0) >= SCRAPES, f"{SCRAPES} scrapes", 30.0 + SCRAPES, exporter.program)
+        wait_until(
+            lambda: (prom.scalar(scrapes) or 0) >= SCRAPES, f"{SCRAPES} scrapes", 30.0 + SCRAPES, exporter.program
+        )
         yield prom
 
 
