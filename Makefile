@@ -61,8 +61,8 @@ soak: $(VENV)/.installed-dev ## Faults at random for long: slopes of memory and 
 	@$(BIN)/python -m tests.chaos.run --seconds $(or $(DURATION),3600) --seed $(SEED) --kill-every 0
 
 .PHONY: load
-load: $(VENV)/.installed-dev ## Fifty clusters of which some hang, explode, stall: what it costs the others (SECONDS=40)
-	@$(BIN)/python -m tests.chaos.load --seconds $(or $(SECONDS),40)
+load: $(VENV)/.installed-dev ## Fifty clusters of which some hang, explode, stall: what it costs the others (DURATION=40)
+	@$(BIN)/python -m tests.chaos.load --seconds $(or $(DURATION),40)
 
 .PHONY: versions
 versions: $(VENV)/.installed-dev ## From an older version to this one and back, on one folder (OLDER=commit TIMES=20)

@@ -33,8 +33,12 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "derive/ledger.py": (*_BOOKS, "tests/test_fleet_ledger.py"),
     "derive/energy.py": ("tests/derive/test_energy.py", "tests/test_runtime.py", "tests/test_work.py"),
     "derive/attribution.py": (*_BOOKS, "tests/vendors/test_duplication.py", "tests/test_fleet_ledger.py"),
-    "storage/counters.py": ("tests/storage",),
-    "storage/books.py": ("tests/storage/test_books.py", "tests/test_persistence.py"),
+    "storage/counters.py": ("tests/storage", "tests/test_persistence.py", "tests/real/test_disk.py"),
+    "storage/books.py": (
+        "tests/storage/test_books.py",
+        "tests/storage/test_disk_trouble.py",
+        "tests/test_persistence.py",
+    ),
 }
 """Module → its tests."""
 _COMPARED: Final = {

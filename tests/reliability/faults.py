@@ -145,16 +145,20 @@ FAULTS: Final[dict[str, Row]] = {
     "F43": ("Torn or flipped write-ahead log", "found, told, a consistent state",
             ("storage/test_damage.py::test_a_log_that_ends_too_early_is_noticed_and_the_backup_is_the_least_that_remains",
              "storage/test_damage.py::test_a_flipped_bit_never_gives_a_silent_wrong_value"),
-            "600 truncations, 336 flipped bits in each run: 0 silent wrong values (below 0.5 % with 95 % confidence)"),
+            "600 truncations, 294 flipped bits in each run: 0 silent wrong values (below 0.4 % with 95 % confidence)"),
     "F44": ("The store is damaged, empty or gone", "set aside, the backup takes its place, told",
             ("storage/test_damage.py::test_a_file_that_is_empty_gone_or_garbage",
              "test_persistence.py::test_damage_found_at_the_start_is_counted_and_told"),
             "each file empty, gone and garbage"),
     "F45": ("Disk full", "cycles go on in memory; everything is written when there is room", (
             "storage/test_disk_trouble.py::"
-            "test_a_full_disk_fails_the_write_and_the_next_one_that_succeeds_holds_everything",),
-            "1 trial"),
-    "F46": ("Read-only disk, wrong owner", "named at the start; at run time as a full disk", (NAMED,
+            "test_a_full_disk_fails_the_write_and_the_next_one_that_succeeds_holds_everything",
+            "real/test_disk.py::test_a_full_disk"),
+            "a real disk of 2 MiB, full for at least 3 cycles: every page had, no counter fell"),
+    "F46": ("Read-only disk, a disk that fails (I/O error), wrong owner",
+            "named at the start; at run time as a full disk", (NAMED,
+            "real/test_disk.py::test_a_disk_that_fails",
+            "real/test_disk.py::test_a_disk_that_is_read_only_at_the_start",
             "storage/test_disk_trouble.py::test_a_read_only_disk_is_no_damage_either_and_is_got_over"),
             "1 trial for each file"),
     "F47": ("Two processes on one store", "the second is refused", (
@@ -162,7 +166,8 @@ FAULTS: Final[dict[str, Row]] = {
             "1 trial"),
     "F48": ("Upgrade and downgrade", "an older file is taken over, a newer one left alone", (
             "storage/test_counters.py::test_a_file_of_schema_1_is_taken_over_with_every_counter",
-            "storage/test_counters.py::test_a_newer_schema_is_left_alone"), "@versions"),
+            "storage/test_counters.py::test_a_newer_schema_is_left_alone"),
+            "40 changes between two versions, half by kill -9: of 5,854 counters compared none fell (below 0.06 %)"),
     "F49": ("kill -9 while history is merged", "every row that was written is whole", (
             "history/test_files.py::"
             "test_after_kill_9_in_the_middle_of_writing_and_merging_every_row_that_was_written_is_whole",),
@@ -234,7 +239,8 @@ FAULTS: Final[dict[str, Row]] = {
     "F68": ("A password of more than 72 bytes", "401", ("web/test_auth.py::test_every_route_wants_credentials",),
             "every route"),
     "F69": ("Guessing names by time", "an unknown name costs one bcrypt, too",
-            ("web/test_auth.py::test_whoever_is_not_let_in_costs_one_bcrypt_of_the_same_cost",), "@guesses"),
+            ("web/test_auth.py::test_whoever_is_not_let_in_costs_one_bcrypt_of_the_same_cost",),
+            "500 refusals each: means 1.3 % apart, Kolmogorov-Smirnov p = 0.96"),
     "F70": ("Secrets in what is printed", "nowhere: pages, API, log, errors, files, recordings", (
             "security/test_secrets.py::test_no_secret_is_ever_printed",
             "security/test_secrets.py::test_a_configuration_that_is_wrong_is_told_without_its_secrets",
@@ -249,14 +255,16 @@ FAULTS: Final[dict[str, Row]] = {
     "F73": ("Work on the event loop", "CPU is spent elsewhere; `kcloud_exporter_event_loop_lag_seconds`",
             (f"{ISOLATION}::test_the_event_loop_turns_while_a_large_page_is_read",
              "test_event_loop.py::test_whatever_holds_the_loop_is_seen_in_full",
-             "test_event_loop.py::test_the_page_tells_it"), "@lag"),
+             "test_event_loop.py::test_the_page_tells_it"),
+            "50 clusters of 5,000 series: p99 at most 50 ms, all at most 250 ms, on a busy machine"),
     "F74": ("A defect in the background", "that cluster's cycle; told; the next one comes",
             ("test_runtime.py::test_a_defect_in_one_cluster_costs_no_other_its_cycle",),
             "1 trial"),
     "F75": ("SIGTERM at work", "exit 0 in time",
             ("real/test_reload.py::test_sigterm_ends_it_at_once_and_cleanly",
              SIGNALS + "test_sigterm_while_a_file_is_made",
-             SIGNALS + "test_sigterms_in_a_storm_of_scrapes_lose_nothing"), "@terms"),
+             SIGNALS + "test_sigterms_in_a_storm_of_scrapes_lose_nothing"),
+            "20 SIGTERMs in a storm: exit 0 within 3.3 s, no counter fell (failures below 15 %)"),
     "F76": ("Out of memory", "an allocation that is refused costs its cluster; the kernel's own killer is as kill -9",
             (KILL, SIGNALS + "test_a_process_that_gets_no_more_memory_loses_a_cluster_and_not_its_counters"),
             "RLIMIT_AS just above what it has: `internal` for the one cluster, it goes on; the kernel's own killer "

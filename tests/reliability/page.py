@@ -34,12 +34,13 @@ Where a count of trials without a failure is given, the rate of failures is belo
 |---|---|
 | `make chaos` | random faults between a simulated fleet and the exporter, and a table (`DURATION=120 SEED=1`) |
 | `make soak` | the same for long, with slopes of memory, files and tasks (`DURATION=3600`) |
-| `make load` | fifty clusters of which some hang, explode or send bombs, slow clients: what it costs the others (`SECONDS=40`) |
-| `make versions OLDER=commit` | from an older version to this one and back, ended and killed, on one folder (`TIMES=20`) |
+| `make load` | fifty clusters; some hang, explode, send bombs; slow clients: what it costs the others (`DURATION=40`) |
+| `make versions OLDER=commit` | an older version, this one, and back, ended or killed, on one folder (`TIMES=20`) |
 | `python -m tests.chaos.guesses` | whether the time of an answer tells that a name is known |
 | `KCLOUD_KILLS=200 make test ARGS="tests/real/test_kill.py --timeout 3600"` | more kills (-9) under a real Prometheus |
-| `KCLOUD_TERMS=50 KCLOUD_CONNECTIONS=10000 make test ARGS="tests/real/test_signals.py --timeout 900"` | more SIGTERMs in a storm of scrapes, more connections at once |
-| `KCLOUD_SCRAPES=1000 make test ARGS="tests/real/test_scraped_by_prometheus.py --timeout 1800"` | more scrapes of a real Prometheus |
+| `KCLOUD_TERMS=50 make test ARGS="tests/real/test_signals.py --timeout 900"` | more SIGTERMs in a storm of scrapes |
+| `KCLOUD_CONNECTIONS=10000 make test ARGS=tests/real/test_signals.py` | more connections at once |
+| `KCLOUD_SCRAPES=1000 make test ARGS="tests/real/test_scraped_by_prometheus.py --timeout 3000"` | more scrapes |
 | `make mutation` | small mistakes in the modules on which every joule depends (`SAMPLE=40`, 0 is all; `MINUTES=30`) |
 | `KCLOUD_TEST_BODIES=2000 make test ARGS=tests/sources/test_differential.py` | more bodies before a real Prometheus |
 | `KCLOUD_TEST_MUTANTS=100 make test ARGS=tests/fuzz` | more of everything that is malformed |
