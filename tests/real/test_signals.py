@@ -240,7 +240,8 @@ def test_thousands_of_connections_are_turned_away_and_counted(fleet: Fleet, tmp_
         assert (
             total(page, dropped, reason="limit") == turned_away >= many - PLACES - total(page, dropped, reason="head")
         )
-        assert most <= before + PLACES + 64, "descriptors are bounded by the places"
+        # The loop accepts up to 256 at a time, and closes those that it turns away a moment later.
+        assert most <= before + PLACES + 2 * 256, "descriptors are bounded by the places"
         assert process.num_fds() <= before + 64
         assert "Traceback" not in exporter.program.tail()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
