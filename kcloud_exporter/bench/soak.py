@@ -71,7 +71,7 @@ class Soak:
 
 
 def measure(series: int, cycles: int, interval: float, churn: float) -> Soak:
-    """So many cycles of the running program over so many series; `churn` is the part of the pods that is new in each."""
+    """So many cycles of the running program over so many series; `churn`: the part of the pods that is new in each."""
     with Printer(max(1, round(series / pages.series_per_node()))) as printer:
         return asyncio.run(_measured(printer, cycles, interval, churn))
 

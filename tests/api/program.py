@@ -71,6 +71,7 @@ class Program:
             reload=self.runtime.reload,
             enable_lifecycle=False,
             auth=None,
+            dropped=lambda _: None,
             observe=lambda route, *_: self.observed.append(route),
         )
 
