@@ -58,7 +58,8 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
     folder: Path = tmp_path_factory.mktemp("hostile")
     async with Fleet(FleetSpec(frozen=True)) as fleet:
         config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
-        async with app.running(config, lambda: config, OPTIONS, folder) as (runtime, port):
+        never = time.time() + 86_400  # another cycle would show the fleet's own pods again
+        async with app.running(config, lambda: config, OPTIONS, folder, lambda: never) as (runtime, port):
             snapshot = runtime.store.current
             assert snapshot is not None
             cluster = snapshot.clusters["seoul-a"]
