@@ -53,18 +53,21 @@ __all__ = ["check", "demo", "explain", "fleet", "fleet_spec", "serve", "snapshot
 log = logging.getLogger(__name__)
 
 
-def web_auth(path: Path | None, environ: Mapping[str, str]) -> WebAuth | None:
-    """Who may read: the web configuration, or the user that the original's environment names. Raises ConfigError."""
+def web_auth(path: Path | None, environ: Mapping[str, str], tokens: Path | None = None) -> WebAuth | None:
+    """Who may read: the web configuration, or the user that the original's environment names; and bearer tokens.
+
+    Raises ConfigError.
+    """
     if path is not None:
-        return WebAuth.load(path)
+        return WebAuth.load(path, tokens)
     username, password = environ.get("API_AUTH_USERNAME"), environ.get("API_AUTH_PASSWORD")
     if not username and not password:
-        return None
+        return WebAuth.without_file(None, tokens) if tokens is not None else None
     if not (username and password):
         raise ConfigError(["API_AUTH_USERNAME and API_AUTH_PASSWORD: give both or none"])
     if password.lower() in KNOWN_DEFAULTS:
         raise ConfigError(["API_AUTH_PASSWORD: this is a well-known default password; choose another"])
-    return WebAuth.for_user(username, password)
+    return WebAuth.without_file((username, password), tokens)
 
 
 @asynccontextmanager
@@ -80,7 +83,7 @@ async def running(
         runtime = Runtime(config, load, storage)
         history = await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
-        auth = web_auth(options.web_config_file, os.environ)
+        auth = web_auth(options.web_config_file, os.environ, options.bearer_token_file)
         hub = Hub(runtime.store, runtime.telemetry, lambda: runtime.config.global_.interval, clients=_streams())
         exports = ExportDeps(lambda: place_of(runtime.config, history), lambda: origin_of(runtime.config))
         web = build_app(

@@ -19,3 +19,4 @@ class ServeOptions:
     storage_path: Path | None
     log_level: str
     log_format: str
+    bearer_token_file: Path | None = None

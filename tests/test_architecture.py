@@ -44,12 +44,15 @@ DOORS: dict[str, set[str]] = {
     | {"config", "sources", "normalise", "derive", "vendors", "storage", "telemetry", "explain", "clocks"},
     "recording": FOUNDATION
     | {"config", "sources", "vendors", "pipeline", "storage", "exposition", "telemetry", "clocks"},
-    "bench": FOUNDATION | {"config", "sources", "vendors", "pipeline", "storage", "exposition"},
+    "bench": FOUNDATION
+    | {"config", "sources", "vendors", "pipeline", "storage", "exposition"}
+    | {"history", "export", "stream", "web", "snapshot", "telemetry"},
 }
 """Room → the rooms it may import. `pipeline` writes counters to disk before it hands a snapshot out, so it knows
 `storage`; `storage` knows the totals of `derive`, which it keeps. `bench` measures the data path, so it may walk
-all of it, and `explain` reads what normalise and derive have left behind. `api`, `stream` and `export` answer through
-the web server, so they use its error shape and its authentication.
+all of it; it also fills a history to have files made of it, and publishes snapshots to a stream. The API it asks as a
+running program, over HTTP. `explain` reads what normalise and derive have left behind. `api`, `stream` and `export`
+answer through the web server, so they use its error shape and its authentication.
 `remote` enters a store as `sources` enters an exporter. `pipeline` lends `explain` its state between two cycles.
 Both servers stop as `listening` says.
 `coverage` reads one page as a source does and names things as normalise does.
@@ -63,8 +66,8 @@ PURE = ("normalise", "derive", "exposition/renderer.py")
 FORBIDDEN_TO_THE_PURE = {"asyncio", "time", "logging", "socket", "httpx", "aiohttp", "os", "random", "datetime"}
 OUTSIDE = {
     "httpx": {"sources"},
-    "aiohttp": {"web", "fleet", "app", "api", "stream", "export"},
-    "pyarrow": {"history", "export"},
+    "aiohttp": {"web", "fleet", "app", "api", "stream", "export", "bench"},
+    "pyarrow": {"history", "export", "bench"},
     "openpyxl": {"export"},
     "reportlab": {"export"},
     "apscheduler": {"runtime"},

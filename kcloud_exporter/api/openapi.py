@@ -42,6 +42,15 @@ _ERRORS: Final = {
     500: "A defect of the exporter.",
     503: "Nothing to answer from: no snapshot yet, or no history is kept.",
 }
+_ETAG: Final[dict[str, Any]] = {
+    "headers": {
+        "ETag": {
+            "description": "What to send back as `If-None-Match`.",
+            "required": True,
+            "schema": {"type": "string", "pattern": '^W/"[0-9a-f]{24}"$'},
+        }
+    }
+}
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Every error.",
@@ -74,7 +83,8 @@ def operation(route: Route) -> Operation:
     parameters = [parameter_object(each) for each in route.parameters]
     looked_up = any(each.path or each.name in ("cluster", "node", "namespace") for each in route.parameters)
     statuses = ((404,) if looked_up else ()) + ((422,) if route.ask else ()) + (503,)
-    return Operation(route.tag, route.summary, route.description, parameters, content, schemas, statuses)
+    tagged = route.draw is not None
+    return Operation(route.tag, route.summary, route.description, parameters, content, schemas, statuses, tagged)
 
 
 def _plain(name: str) -> str:
@@ -156,9 +166,12 @@ def document(router: Iterable[web.AbstractRoute]) -> dict[str, Any]:
                 }
                 for status, description in _ERRORS.items()
             },
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
         },
-        "security": [{}, {"basic": []}],
+        "security": [{}, {"basic": []}, {"bearer": []}],
     }
 
 
@@ -178,7 +191,8 @@ def _described(route: web.AbstractRoute, told: Operation) -> dict[str, Any]:
         "description": told.description,
         "parameters": list(told.parameters),
         "responses": {
-            "200": {"description": "The answer.", "content": dict(told.content)},
+            "200": {"description": "The answer.", "content": dict(told.content)} | (_ETAG if told.tagged else {}),
+            **({"304": {"description": "The answer is still the one with this ETag.", **_ETAG}} if told.tagged else {}),
             **{str(s): {"$ref": f"#/components/responses/{_answer_name(s)}"} for s in statuses},
         },
     }

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -79,8 +79,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def keep(path: Path, results: Sequence[Result]) -> None:
-    """Add this run to a file of runs. Raises ConfigError when the file is something else."""
+def keep(path: Path, results: Sequence[Result], parts: Mapping[str, Any]) -> None:
+    """Add this run to a file of runs: cycles, and the other parts. Raises ConfigError when the file is no such."""
     runs: list[Any] = []
     if path.exists():
         try:
@@ -92,5 +92,6 @@ def keep(path: Path, results: Sequence[Result]) -> None:
         "machine": machine(),
         "scaling_exponent": exponent(results),
         "results": [result.as_json() for result in results],
+        **parts,
     }
     path.write_text(json.dumps({"runs": [*runs, run]}, indent=2) + "\n", encoding="utf-8")

@@ -1,11 +1,19 @@
-"""`bench`: its flags, and what it runs."""
+"""`bench`: its parts, its flags, and what it runs."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 from kcloud_exporter.commands.flags import command, count
+from kcloud_exporter.errors import ConfigError
+
+PARTS: Final = {
+    "cycle": "a cycle beside the conventional pipeline and recording rules",
+    "api": "requests a second beside an idle aiohttp handler",
+    "streams": "readers of server-sent events, some of whom stall",
+    "exports": "large files and the memory that they take",
+}
 
 
 def add(commands: Any) -> None:
@@ -13,8 +21,16 @@ def add(commands: Any) -> None:
     flags = command(
         commands,
         "bench",
-        "measure a cycle beside the conventional pipeline and Prometheus' recording rules, in one run",
-        example="kcloud-exporter bench --series 10000 --series 1000000 --plot bench.svg --json bench.json",
+        "measure a cycle, the API, streams and exports, each beside something to compare with in the same run",
+        example="kcloud-exporter bench --series 10000 --series 1000000 --plot bench.svg --json bench.json\n"
+        "kcloud-exporter bench api streams exports",
+    )
+    flags.add_argument(
+        "parts",
+        nargs="*",
+        type=_part,
+        metavar="PART",
+        help="; ".join(f"{name}: {told}" for name, told in PARTS.items()) + " (default: cycle)",
     )
     flags.add_argument(
         "--series",
@@ -43,13 +59,43 @@ def add(commands: Any) -> None:
         action="store_true",
         help="leave Prometheus out (it is also left out where it is not installed)",
     )
+    flags.add_argument(
+        "--seconds", type=seconds, default=5.0, help="how long each route is asked (default: 5; only api)"
+    )
+    flags.add_argument("--clients", type=count, default=2000, help="readers of the stream (default: 2000)")
+    flags.add_argument("--stalled", type=count, default=200, help="of them, those that stop reading (default: 200)")
+    flags.add_argument("--events", type=count, default=100, help="events of the stream, at least (default: 100)")
+    flags.add_argument("--rows", type=count, default=10_000_000, help="rows of each file (default: 10000000)")
     flags.add_argument("--plot", metavar="FILE.svg", help="draw CPU over the number of series")
     flags.add_argument("--json", metavar="FILE", help="add the figures to a file that keeps every run")
     flags.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
+    from kcloud_exporter.bench.exports import MOST_ROWS
     from kcloud_exporter.bench.run import main as bench
 
     args.series = args.series or [200_000]
+    args.parts = list(dict.fromkeys(args.parts)) or ["cycle"]
+    if args.stalled >= args.clients:
+        raise ConfigError([f"--stalled: of {args.clients} readers at least one must read"])
+    if args.rows > MOST_ROWS:
+        raise ConfigError([f"--rows: a file has at most {MOST_ROWS:,} rows"])
     return bench(args)
+
+
+def _part(said: str) -> str:
+    if said not in PARTS:
+        raise argparse.ArgumentTypeError(f"{said!r}; known: {', '.join(PARTS)}")
+    return said
+
+
+def seconds(text: str) -> float:
+    """A positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 3600.0:
+        raise argparse.ArgumentTypeError(f"{text!r}; write seconds, more than 0 and less than 3600")
+    return value

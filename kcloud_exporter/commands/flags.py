@@ -84,6 +84,13 @@ def web_flags(command: argparse.ArgumentParser) -> None:
         "API_AUTH_USERNAME and API_AUTH_PASSWORD of the environment name one user)",
     )
     command.add_argument(
+        "--web.bearer-token-file",
+        dest="bearer_token_file",
+        type=Path,
+        metavar="FILE",
+        help="bearer tokens that are taken as well, one a line; they follow the file (default: none)",
+    )
+    command.add_argument(
         "--web.enable-lifecycle",
         dest="enable_lifecycle",
         action="store_true",
@@ -167,8 +174,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _protected(web_config_file: Path | None, environ: Mapping[str, str]) -> bool:
+def _protected(web_config_file: Path | None, bearer_token_file: Path | None, environ: Mapping[str, str]) -> bool:
     """Whether something stands between a client and the pages. Raises ConfigError for a bad web configuration."""
+    if bearer_token_file is not None:
+        return True
     if web_config_file is None:
         return bool(environ.get("API_AUTH_USERNAME") and environ.get("API_AUTH_PASSWORD"))
     # A web configuration takes the place of the environment's user, so what counts is what it holds.
@@ -180,9 +189,13 @@ def _protected(web_config_file: Path | None, environ: Mapping[str, str]) -> bool
 def serve_options(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> ServeOptions:
     """The checked flags of a server. Raises ConfigError for an address that would be open to everybody."""
     host, port = listen_address(args.listen_address)
-    if not is_loopback(host) and not (args.allow_unauthenticated or _protected(args.web_config_file, environ)):
+    if not is_loopback(host) and not (
+        args.allow_unauthenticated or _protected(args.web_config_file, args.bearer_token_file, environ)
+    ):
         reach = f"{args.listen_address} can be reached from other machines and nothing protects it"
-        mend = "give --web.config.file with users or TLS, or say --web.allow-unauthenticated"
+        mend = (
+            "give --web.config.file with users or TLS, or --web.bearer-token-file, or say --web.allow-unauthenticated"
+        )
         raise ConfigError([f"--web.listen-address: {reach}; {mend}"])
     return ServeOptions(
         config_file=args.config_file,
@@ -194,4 +207,5 @@ def serve_options(args: argparse.Namespace, environ: Mapping[str, str] = os.envi
         storage_path=args.storage_path,
         log_level=args.log_level,
         log_format=args.log_format,
+        bearer_token_file=args.bearer_token_file,
     )

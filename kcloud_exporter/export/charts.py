@@ -45,6 +45,8 @@ COMPONENT_COLOURS: Final = {
     "other": HexColor("#b0b8c1"),
 }
 _TICKS: Final = 4
+_LABEL, _GAP = 7, 6.0
+"""Points: the size of the text of an axis, and the least space between two of its labels."""
 _LEFT, _BOTTOM, _TOP, _RIGHT = 44.0, 22.0, 16.0, 18.0
 Mask = NDArray[np.bool_]
 
@@ -65,6 +67,12 @@ class Axis:
     ticks: Sequence[tuple[float, str]]
     unit: str
     form: Callable[[float], str]
+
+
+def apart(labels: Sequence[str], width: float, fonts: Fonts) -> int:
+    """Every how many of the labels below a chart of so many points can be shown, so that none touches its neighbour."""
+    longest = max((stringWidth(label, fonts.regular, _LABEL) for label in labels), default=0.0)
+    return max(math.ceil(len(labels) * (longest + _GAP) / (width - _LEFT - _RIGHT)), 1)
 
 
 def scale_of(top: float, bottom: float = 0.0) -> list[float]:
@@ -114,7 +122,7 @@ class Plot:
 
     def _text(self, x: float, y: float, text: str, anchor: Literal["middle", "end"], colour: Color = MUTED) -> None:
         self.drawing.add(
-            String(x, y, text, textAnchor=anchor, fontName=self._fonts.regular, fontSize=7, fillColor=colour)
+            String(x, y, text, textAnchor=anchor, fontName=self._fonts.regular, fontSize=_LABEL, fillColor=colour)
         )
 
     def missing(self, unknown: Mask, opacity: float = 0.55) -> None:

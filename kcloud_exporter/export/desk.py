@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -28,6 +29,10 @@ LONGEST_SECONDS: Final = 900.0
 CHUNK: Final = 1 << 16
 _LINE: Final = 1 << 22
 _WATCH_SECONDS: Final = 0.25
+WORKER: Final = (sys.executable, "-P", "-m", "kcloud_exporter.export.worker")
+FRUGAL: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""What a worker finds in its environment. The allocators' usual ways, a heap for each thread and pages kept for later,
+cost a process that works through millions of rows in small pieces half as much again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,9 @@ async def _unless(work: Any, gone: Callable[[], bool]) -> Any:
 
 @asynccontextmanager
 async def _running(job: Job) -> AsyncIterator[Process]:
-    command = [sys.executable, "-P", "-m", "kcloud_exporter.export.worker"]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE)
+    process = await asyncio.create_subprocess_exec(
+        *WORKER, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=_LINE, env={**os.environ, **FRUGAL}
+    )
     feeding = asyncio.create_task(_feed(process, job))
     try:
         yield process

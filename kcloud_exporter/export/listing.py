@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-from reportlab.platypus import Flowable, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, Spacer
 
 from kcloud_exporter.export.charts import ACCENT, Axis, Layer, Plot, scale_of
 from kcloud_exporter.export.document import Paper
@@ -64,7 +65,7 @@ class ListingWriter:
             ]
         else:
             story += [paper.text("History knows nothing of this window."), Spacer(1, 10)]
-        story += paper.about("About this file", about)
+        story += [CondPageBreak(150), *paper.about("About this file", about)]
         if face.note:
             story.append(paper.text(face.note, 7))
         paper.build(
@@ -80,7 +81,7 @@ class ListingWriter:
         for at, watts in self._power.items():
             values[min(round((at - start) / step) - 1, points - 1)] = watts / 1e3
         grid = scale_of(float(np.nanmax(values)))
-        marks = sorted({round(n * points / 6) for n in range(7)})
+        marks = range(0, points + 1, math.ceil(points / 6))
         ticks = [(n, datetime.fromtimestamp(start + n * step, UTC).strftime("%m-%d %H:%M")) for n in marks]
         plot = Plot(paper.width, 150, points, Axis(ticks, "kW", lambda value: f"{value:g}"), grid, paper.fonts)
         plot.missing(np.isnan(values))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from kcloud_exporter.catalogue import Family
 from kcloud_exporter.history.columns import Readings, readings_of
 from kcloud_exporter.history.layout import (
     DAY,
+    LABELS,
     SUFFIX,
     ForeignFileError,
     HistoryFile,
@@ -118,7 +119,7 @@ class Files:
         """Rows of a family with times in (start, end], in order of time from file to file. Raises MovedError."""
         for file in files:
             try:
-                for batch in batches(file, family.name, matchers, start, end):
+                for batch in batches(file, family.name, matchers, start, end, family.labels):
                     yield readings_of(batch, family, file.cluster)
             except FileNotFoundError as exc:
                 raise MovedError from exc
@@ -127,10 +128,16 @@ class Files:
 
 
 def batches(
-    file: HistoryFile, family: str, matchers: Mapping[str, str], start: float, end: float
+    file: HistoryFile,
+    family: str,
+    matchers: Mapping[str, str],
+    start: float,
+    end: float,
+    labels: Collection[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one family in (start, end] of one file; row groups that cannot hold any are not read.
 
+    Of the label columns only those of `labels` are read, where any are named: most are null for most families.
     Raises ForeignFileError when the file is damaged, FileNotFoundError when it has gone.
     """
     groups = [
@@ -141,10 +148,11 @@ def batches(
     ]
     if not groups:
         return
+    columns = [name for name in file.columns if labels is None or name not in LABELS or name in labels]
     try:
-        texts = [name for name in file.columns if name not in ("timestamp", "value")]
+        texts = [name for name in columns if name not in ("timestamp", "value")]
         with pq.ParquetFile(file.path, page_checksum_verification=True, read_dictionary=texts) as parquet:
-            for batch in parquet.iter_batches(row_groups=groups, columns=list(file.columns)):
+            for batch in parquet.iter_batches(row_groups=groups, columns=columns):
                 rows = _matching(batch, {"family": family, **matchers}, start, end)
                 if len(rows):
                     yield rows

@@ -23,6 +23,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.web.certificates import Certificates
+from kcloud_exporter.web.guesses import Guesses
+from kcloud_exporter.web.tokens import Tokens
 
 log = logging.getLogger(__name__)
 _REMEMBERED: Final = 100
@@ -39,15 +42,7 @@ _HEADERS: Final = frozenset(
 )
 _VALUES: Final = {"X-Content-Type-Options": ("nosniff",), "X-Frame-Options": ("deny", "sameorigin")}
 """Headers that take nothing but these, in any case."""
-_CLIENT_AUTH: Final = {
-    "NoClientCert": ssl.CERT_NONE,
-    "RequestClientCert": ssl.CERT_OPTIONAL,
-    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-    "RequireAnyClientCert": ssl.CERT_REQUIRED,
-    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-}
 _HASH: Final = re.compile(r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
-_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
 class _Strict(BaseModel):
@@ -167,65 +162,67 @@ def read_web_config(path: Path) -> WebConfig:
 
 
 class TooManyGuessesError(Exception):
-    """So many unknown credentials are in line that this one is not looked at."""
+    """So many unknown credentials are in line, or came from one address, that this one is not looked at."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        """How long it takes until it would be."""
 
 
 class WebAuth:
-    """The web configuration in force.
+    """The web configuration in force, and the bearer tokens beside it.
 
-    Users and headers follow the file when it changes; certificates do not. A bad file changes nothing, and neither
-    does one that has lost all its users: it may be half written, and to open the door takes a restart.
+    Users, headers and certificates follow their files. A bad file changes nothing, and neither does one that has lost
+    all its users: it may be half written, and to open the door takes a restart, as does to begin or end TLS.
     """
 
-    def __init__(self, path: Path | None, config: WebConfig) -> None:
-        self._path, self._config = path, config
+    def __init__(self, path: Path | None, config: WebConfig, tokens: Tokens | None = None) -> None:
+        self._path, self._config, self._tokens = path, config, tokens
         self._stamp = self._stamped()
         self._good: OrderedDict[bytes, None] = OrderedDict()
         self._bad: OrderedDict[bytes, None] = OrderedDict()
         self._waiting = 0
         self._one_at_a_time = asyncio.Lock()
-        self._server_context: ssl.SSLContext | None = None
+        self._guesses = Guesses()
+        self._certificates: Certificates | None = None
 
     @classmethod
-    def load(cls, path: Path) -> WebAuth:
-        """From the file. Raises ConfigError."""
-        auth = cls(path, read_web_config(path))
+    def load(cls, path: Path, tokens: Path | None = None) -> WebAuth:
+        """From the file, and that of the bearer tokens. Raises ConfigError."""
+        auth = cls(path, read_web_config(path), Tokens(tokens) if tokens is not None else None)
         auth.ssl_context()
         return auth
 
     @classmethod
-    def for_user(cls, username: str, password: str) -> WebAuth:
-        """One user, whose password comes from the environment of the original project."""
-        if len(password.encode()) > 72:
-            raise ConfigError(["API_AUTH_PASSWORD: at most 72 bytes"])
-        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
-        return cls(None, WebConfig(basic_auth_users={username: hashed}))
+    def without_file(cls, user: tuple[str, str] | None, tokens: Path | None) -> WebAuth:
+        """One user, whose password comes from the environment of the original project, or tokens, or both."""
+        users = {}
+        if user is not None:
+            if len(user[1].encode()) > 72:
+                raise ConfigError(["API_AUTH_PASSWORD: at most 72 bytes"])
+            users[user[0]] = bcrypt.hashpw(user[1].encode(), bcrypt.gensalt(10)).decode()
+        return cls(None, WebConfig(basic_auth_users=users), Tokens(tokens) if tokens is not None else None)
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers to set on every answer."""
         return self._config.http_server_config.headers
 
+    @property
+    def challenge(self) -> str:
+        """What a client without credentials is told to bring: a browser asks for a password where there is one."""
+        asked = ['Basic realm="kcloud-exporter"'] if self._config.basic_auth_users else []
+        return ", ".join([*asked, *(['Bearer realm="kcloud-exporter"'] if self._tokens is not None else [])])
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """The server's TLS context, or None for plain HTTP. Raises ConfigError for files that cannot be used."""
-        tls = self._config.tls_server_config
-        if tls is None:
-            return None
-        if self._server_context is None:
+        if self._certificates is None:
+            if self._config.tls_server_config is None:
+                return None
             folder = self._path.parent if self._path else Path()
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version, context.maximum_version = _VERSIONS[tls.min_version], _VERSIONS[tls.max_version]
-            if tls.prefer_server_cipher_suites:
-                context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-            try:
-                context.load_cert_chain(folder / tls.cert_file, folder / tls.key_file)
-                if tls.client_ca_file is not None:
-                    context.load_verify_locations(folder / tls.client_ca_file)
-            except (OSError, ValueError) as exc:  # ssl's own errors are OSErrors; a NUL in a path is a ValueError
-                raise ConfigError([f"tls_server_config: {exc}"]) from exc
-            context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
-            self._server_context = context
-        return self._server_context
+            self._certificates = Certificates(folder, lambda: self._config.tls_server_config)
+        return self._certificates.context
 
     def knows(self, certificate: Mapping[str, Any] | None) -> bool:
         """Whether a client's certificate (as `ssl` tells it) names one of `client_allowed_sans`, where any are given.
@@ -237,17 +234,20 @@ class WebAuth:
             return True
         return any(name in tls.client_allowed_sans for _, name in certificate.get("subjectAltName", ()))
 
-    async def allows(self, authorization: str) -> bool:
-        """Whether an Authorization header opens the door. Without users it stands open.
+    async def allows(self, authorization: str, address: str | None = None) -> bool:
+        """Whether an Authorization header of a client at `address` opens the door. Without users it stands open.
 
-        Raises TooManyGuessesError; credentials that were good before are always answered.
+        Raises TooManyGuessesError; credentials that were good before, and tokens that are, are always answered.
         """
         await self._follow_file()
         users = self._config.basic_auth_users
-        if not users:
+        if not users and self._tokens is None:
             return True
+        token = _token(authorization)
+        if token is not None and self._tokens is not None:
+            return self._tokens.knows(token) or self._guessed(address)
         said = _credentials(authorization)
-        if said is None:  # nothing to check, and no place in line taken from those who have something
+        if said is None or not users:  # nothing to check, and no place in line taken from those who have something
             return False
         username, password = said
         hashed = users.get(username)
@@ -257,6 +257,7 @@ class WebAuth:
         known = self._recalled(key)
         if known is not None:
             return known
+        self._may_guess(address)
         if self._waiting >= _WAITING:
             raise TooManyGuessesError
         self._waiting += 1
@@ -271,11 +272,25 @@ class WebAuth:
                 good = matches and hashed is not None
         finally:
             self._waiting -= 1
+        if not good:
+            self._guesses.wrong(address)
         memory = self._good if good else self._bad
         memory[key] = None
         if len(memory) > _REMEMBERED:
             memory.popitem(last=False)
         return good
+
+    def _may_guess(self, address: str | None) -> None:
+        """Raises TooManyGuessesError when this address has been wrong too often."""
+        seconds = self._guesses.wait(address)
+        if seconds:
+            raise TooManyGuessesError(seconds)
+
+    def _guessed(self, address: str | None) -> bool:
+        """A wrong token: no, and it counts. Raises TooManyGuessesError."""
+        self._may_guess(address)
+        self._guesses.wrong(address)
+        return False
 
     def _recalled(self, key: bytes) -> bool | None:
         for memory, answer in ((self._good, True), (self._bad, False)):
@@ -303,10 +318,19 @@ class WebAuth:
         if self._config.basic_auth_users and not config.basic_auth_users:
             self._refused(f"{self._path}: basic_auth_users: no user is left; restart to open the door")
             return
+        if (self._config.tls_server_config is None) != (config.tls_server_config is None):
+            self._refused(f"{self._path}: tls_server_config: restart to begin or to end TLS")
+            return
         self._config = config
 
     def _refused(self, problems: str) -> None:
         log.error("the web configuration is bad, the old one goes on", extra={"problems": problems})
+
+
+def _token(authorization: str) -> str | None:
+    """The token of a bearer Authorization header; None when it is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _credentials(authorization: str) -> tuple[str, bytes] | None:

@@ -18,7 +18,8 @@ class Operation:
 
     `parameters` are Parameter Objects (those of the path included), `content` maps media types to Media Type Objects
     of the answer 200, `schemas` are named schemas that they refer to under `#/components/schemas/`. `statuses` are the
-    error statuses that the route can answer besides 400, 401 and 500.
+    error statuses that the route can answer besides 400, 401 and 500. `tagged`: its answer has an ETag, and is 304 for
+    one who has it already.
     """
 
     tag: str
@@ -28,6 +29,7 @@ class Operation:
     content: Mapping[str, Any]
     schemas: Mapping[str, Any] = field(default_factory=dict)
     statuses: tuple[int, ...] = ()
+    tagged: bool = False
 
 
 def query(name: str, description: str, schema: Mapping[str, Any], example: Any = None) -> dict[str, Any]:

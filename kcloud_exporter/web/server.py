@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -105,11 +106,11 @@ async def _authenticated(request: web.Request, handler: Handler) -> web.StreamRe
     if auth is not None and request.transport is not None and not auth.knows(request.get_extra_info("peercert")):
         return problem(403, "no name of the client's certificate is in client_allowed_sans")
     try:
-        allowed = auth is None or await auth.allows(request.headers.get("Authorization", ""))
-    except TooManyGuessesError:
-        return problem(429, "too many unknown credentials at the same time", headers={"Retry-After": "1"})
-    if not allowed:
-        return problem(401, "credentials are needed", headers={"WWW-Authenticate": 'Basic realm="kcloud-exporter"'})
+        allowed = auth is None or await auth.allows(request.headers.get("Authorization", ""), request.remote)
+    except TooManyGuessesError as exc:
+        return problem(429, "too many unknown credentials", headers={"Retry-After": str(math.ceil(exc.seconds))})
+    if auth is not None and not allowed:
+        return problem(401, "credentials are needed", headers={"WWW-Authenticate": auth.challenge})
     return await handler(request)
 
 

@@ -20,9 +20,11 @@ from pypdf import PdfReader
 
 from kcloud_exporter.errors import ExportError
 from kcloud_exporter.export import fonts as fonts_module
+from kcloud_exporter.export.charts import apart
 from kcloud_exporter.export.job import Job, make
 from kcloud_exporter.export.provenance import Origin
 from kcloud_exporter.export.report.asked import read_report
+from kcloud_exporter.export.report.words import Words
 from kcloud_exporter.history.embedded import EmbeddedHistory
 from kcloud_exporter.history.place import Place
 from kcloud_exporter.history.state import HistoryState
@@ -206,12 +208,26 @@ async def test_korean_is_set_in_a_font_that_is_embedded_where_there_is_one(folde
     assert "일간 에너지 보고서" in text
     assert "2026년 11월 23일 (월)" in text
     assert "네임스페이스" in text
-    names = {
-        str(font["/BaseFont"]): "/FontDescriptor" in str(font) or "/DescendantFonts" in str(font)
+    programs = {
+        str(font["/BaseFont"]).partition("+")[2]: len(font["/FontDescriptor"]["/FontFile2"].get_data())
         for page in PdfReader(io.BytesIO(data)).pages
         for font in (it.get_object() for it in page["/Resources"]["/Font"].values())  # type: ignore[index]
+        if "Nanum" in str(font["/BaseFont"])
     }
-    assert any("Nanum" in name for name in names), names
+    assert set(programs) == {"NanumBarunGothic", "NanumBarunGothicBold"}, "of the Debian package fonts-nanum"
+    assert min(programs.values()) > 10_000, "the glyphs themselves are in the file"
+
+
+def test_labels_of_an_axis_do_not_touch_and_little_is_not_nothing() -> None:
+    face = fonts_module.fonts("ko")
+    assert apart([f"11/{day} 월" for day in range(10, 17)], 240, face) == 2
+    assert apart([f"11/{day} 월" for day in range(10, 17)], 500, face) == 1
+    assert apart([], 100, face) == 1
+    words = Words("en")
+    assert [words.kwh(joules) for joules in (0.0, 1.0, 3.6e6)] == ["0.000 kWh", "< 0.001 kWh", "1.000 kWh"]
+    assert [words.grams(grams) for grams in (0.0, 0.1, 12.0)] == ["0 g", "< 1 g", "12 g"]
+    assert [words.money(0.001, currency) for currency in ("KRW", "EUR")] == ["< 1 KRW", "< 0.01 EUR"]
+    assert [words.money(0.0, currency) for currency in ("KRW", "EUR")] == ["0 KRW", "0.00 EUR"]
 
 
 async def test_without_such_a_font_korean_is_left_to_the_reader_and_the_report_says_so(

@@ -97,7 +97,7 @@ class TestUsers:
         auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('one')}'}}"))
         assert await auth.allows(basic("ann", "one"))
         for number in range(150):
-            assert not await auth.allows(basic("ann", f"guess {number}"))
+            assert not await auth.allows(basic("ann", f"guess {number}"), f"10.0.0.{number}")
         line = [asyncio.create_task(auth.allows(basic("bob", f"guess {n}"))) for n in range(40)]
         await asyncio.sleep(0)
 
@@ -150,17 +150,18 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two certificates that vouch for themselves: the server's, and that of the client `ann`."""
+    """A folder with certificates that vouch for themselves: the server's and its next one, and those of two clients."""
     folder = tmp_path_factory.mktemp("certificates")
-    for name, subject in (("server", "/CN=localhost"), ("ann", "/CN=ann")):
-        names = ["-addext", "subjectAltName=IP:127.0.0.1"] if name == "server" else []
+    subjects = {"server": "localhost", "renewed": "localhost", "ann": "ann", "bob": "bob"}
+    for name, subject in ((name, f"/CN={common}") for name, common in subjects.items()):
+        names = ["-addext", "subjectAltName=IP:127.0.0.1"] if subject == "/CN=localhost" else []
         files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
         openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject, *names, *files)
     return folder
 
 
-def trusting(certificates: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(certificates / "server.pem"))
+def trusting(certificates: Path, name: str = "server.pem") -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificates / name))
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificates")
@@ -200,6 +201,61 @@ class TestTls:
             ann = trusting(certificates)
             ann.load_cert_chain(certificates / "ann.pem", certificates / "ann.key")
             assert (await fetch(port, "/metrics", scheme="https", tls=ann))[0] == 200
+
+    async def test_a_renewed_certificate_needs_no_restart(
+        self, program: Program, tmp_path: Path, certificates: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for suffix in ("pem", "key"):
+            shutil.copy(certificates / f"server.{suffix}", tmp_path / f"server.{suffix}")
+        auth = self.auth(tmp_path, tmp_path)
+        old, new = trusting(certificates), trusting(certificates, "renewed.pem")
+        async with serving(program.deps(auth)) as port:
+            assert (await fetch(port, "/metrics", scheme="https", tls=old))[0] == 200
+            shutil.copy(certificates / "renewed.pem", tmp_path / "server.pem")
+            assert (await fetch(port, "/metrics", scheme="https", tls=old))[0] == 200, "half of a pair changes nothing"
+            assert [record.levelname for record in caplog.records] == ["ERROR"]
+            shutil.copy(certificates / "renewed.key", tmp_path / "server.key")
+            assert (await fetch(port, "/metrics", scheme="https", tls=new))[0] == 200
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await fetch(port, "/metrics", scheme="https", tls=old)
+            (tmp_path / "server.pem").unlink()
+            assert (await fetch(port, "/metrics", scheme="https", tls=new))[0] == 200, "and so does a lost file"
+
+    async def test_the_authority_of_clients_follows_its_file(
+        self, program: Program, tmp_path: Path, certificates: Path
+    ) -> None:
+        authority = tmp_path / "clients.pem"
+        shutil.copy(certificates / "ann.pem", authority)
+        more = f", client_auth_type: RequireAndVerifyClientCert, client_ca_file: {authority}"
+        clients = {}
+        for name in ("ann", "bob"):
+            clients[name] = trusting(certificates)
+            clients[name].load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+        async with serving(program.deps(self.auth(tmp_path, certificates, more))) as port:
+            for trusted, other in (("ann", "bob"), ("bob", "ann")):
+                shutil.copy(certificates / f"{trusted}.pem", authority)
+                assert (await fetch(port, "/metrics", scheme="https", tls=clients[trusted]))[0] == 200
+                with pytest.raises((aiohttp.ClientError, ssl.SSLError)):
+                    await fetch(port, "/metrics", scheme="https", tls=clients[other])
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    async def test_the_section_follows_the_file_as_well(
+        self, program: Program, tmp_path: Path, certificates: Path, version: ssl.TLSVersion
+    ) -> None:
+        auth = self.auth(tmp_path, certificates)
+        client = trusting(certificates)
+        client.maximum_version = version
+        async with serving(program.deps(auth)) as port:
+            assert (await fetch(port, "/metrics", scheme="https", tls=client))[0] == 200
+            files = f"cert_file: {certificates}/renewed.pem, key_file: {certificates}/renewed.key"
+            web_config(tmp_path, f"tls_server_config: {{{files}}}")
+            await fetch(port, "/metrics", scheme="https", tls=client)  # a request has the file read
+            renewed = trusting(certificates, "renewed.pem")
+            renewed.maximum_version = version
+            status, headers, _ = await fetch(port, "/metrics", scheme="https", tls=renewed)
+            assert (status, headers["X-Frame-Options"]) == (200, "DENY")
+            web_config(tmp_path, "basic_auth_users: {}")
+            assert (await fetch(port, "/metrics", scheme="https", tls=renewed))[0] == 200, "TLS ends with a restart"
 
     async def test_a_handshake_that_never_comes_is_closed(
         self, program: Program, tmp_path: Path, certificates: Path

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from reportlab.lib.colors import Color
-from reportlab.platypus import Flowable, KeepTogether, PageBreak, Spacer, Table
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, PageBreak, Spacer, Table
 
 from kcloud_exporter.export.charts import (
     ACCENT,
@@ -20,6 +20,7 @@ from kcloud_exporter.export.charts import (
     Axis,
     Layer,
     Plot,
+    apart,
     legend,
     ranking,
     scale_of,
@@ -35,6 +36,8 @@ from kcloud_exporter.model import Floats
 _DRAWN: Final = 400
 """Steps of a curve that a page can show."""
 _MOST: Final = 10
+_ABOUT: Final = 150.0
+"""Points of height that the provenance needs at least, so that its heading does not stand alone."""
 
 
 def write(report: Report, about: Mapping[str, Any], out: IO[bytes]) -> None:
@@ -56,7 +59,7 @@ def write(report: Report, about: Mapping[str, Any], out: IO[bytes]) -> None:
     story += _money_and_carbon(paper, report, words, of)
     story += [PageBreak(), *_tables(paper, report, words)]
     story += [Spacer(1, 12), KeepTogether([paper.text(words("method"), 8)]), Spacer(1, 12)]
-    story += paper.about(words("about"), about)
+    story += [CondPageBreak(_ABOUT), *paper.about(words("about"), about)]
     if face.note:
         story.append(paper.text(face.note, 7))
     metadata = {"subject": words.window(request), "creator": f"kcloud-exporter {about['version']}"}
@@ -184,7 +187,7 @@ def _bars(
     """Stacked bars, one per bucket."""
     drawn = [Layer(name, of.sums(values), colour) for name, values, colour in layers]
     total = added([layer.values for layer in drawn], len(of.names))
-    every = math.ceil(len(of.names) / (size[0] / 26))
+    every = apart(of.names, size[0], paper.fonts)
     ticks = [(n + 0.5, name) for n, name in enumerate(of.names) if n % every == 0]
     top = float(np.nanmax(total)) if known_any(total) else 1.0
     plot = Plot(size[0], size[1], len(of.names), Axis(ticks, unit, _plain), scale_of(top), paper.fonts)

@@ -134,6 +134,8 @@ class Words:
         if joules is None or math.isnan(joules):
             return self("unknown")
         kwh = joules / 3.6e6
+        if 0 < kwh < 0.0005:
+            return "< 0.001 kWh"  # little is not nothing
         return f"{kwh / 1e3:,.2f} MWh" if kwh >= 1e5 else f"{kwh:,.1f} kWh" if kwh >= 10 else f"{kwh:,.3f} kWh"
 
     def watts(self, watts: float | None) -> str:
@@ -146,6 +148,8 @@ class Words:
         """A mass of CO2 with its unit."""
         if grams is None or math.isnan(grams):
             return self("unknown")
+        if 0 < grams < 0.5:
+            return "< 1 g"
         return (
             f"{grams / 1e6:,.2f} t" if grams >= 1e7 else f"{grams / 1e3:,.2f} kg" if grams >= 1e3 else f"{grams:,.0f} g"
         )
@@ -154,9 +158,10 @@ class Words:
         """An amount with its currency."""
         if amount is None or math.isnan(amount):
             return self("unknown")
-        return (
-            f"{amount:,.0f} {currency}" if currency in ("KRW", "JPY") or amount >= 1e5 else f"{amount:,.2f} {currency}"
-        )
+        whole = currency in ("KRW", "JPY")
+        if 0 < amount < (0.5 if whole else 0.005):
+            return f"< {1 if whole else 0.01} {currency}"
+        return f"{amount:,.0f} {currency}" if whole or amount >= 1e5 else f"{amount:,.2f} {currency}"
 
     def percent(self, ratio: float | None) -> str:
         """A part of a whole. What is not all is never rounded up to all."""

@@ -1,0 +1,100 @@
+"""Every part of `bench`, small: it measures something, its figures hold together, and a wrong result is no result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kcloud_exporter.bench import exports, streams
+from kcloud_exporter.bench.memory import cpu_seconds, resident
+from kcloud_exporter.cli import main, parser
+
+
+def test_exports_of_many_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "bench.json"
+    assert main(["bench", "exports", "--rows=3000", "--json", str(kept)]) == 0
+
+    told = capsys.readouterr().out
+    assert "3,000 rows of power and energy" in told
+    (run,) = json.loads(kept.read_text())["runs"]
+    assert [each["format"] for each in run["exports"]] == ["parquet", "csv"]
+    for each in run["exports"]:
+        assert each["rows"] == 3000
+        assert each["bytes"] > 3000
+        assert 20 < each["peak_mib"] < 1000
+        assert each["cpu_seconds"] > 0
+    assert run["results"] == []
+
+
+def test_a_file_that_does_not_tell_what_history_does_is_no_result(tmp_path: Path) -> None:
+    joules = exports.keep(tmp_path / "history", 2)
+    assert exports.export(tmp_path, "csv", 2, joules).rows == 2 * exports.SERIES
+    with pytest.raises(RuntimeError, match="the parquet file tells"):
+        exports.export(tmp_path, "parquet", 2, joules * 1.001)
+    with pytest.raises(RuntimeError, match="the csv file tells"):
+        exports.export(tmp_path, "csv", 3, joules)
+
+
+def test_streams_of_which_some_stall() -> None:
+    told = streams.measure(12, 2, 20, stall_seconds=1.0)
+
+    assert (told.clients, told.stalled) == (12, 2)
+    assert told.events >= 20
+    assert (told.lost_by_healthy, told.healthy_cut_off, told.stalled_cut_off) == (0, 0, 2)
+    assert told.event_bytes > 1000
+    assert 20 < told.empty_mib <= told.peak_mib
+    assert "0 of " in streams.table(told)
+
+
+def test_requests_to_the_running_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "bench.json"
+    assert main(["bench", "api", "--seconds=0.3", "--json", str(kept)]) == 0
+
+    text = capsys.readouterr().out
+    assert "25 requests/s" in text
+    (run,) = json.loads(kept.read_text())["runs"]
+    trivial, *routes = run["api"]
+    assert trivial["ratio"] == 1.0
+    assert {each["kind"] for each in routes} == {"kept", "drawn"}
+    for each in routes:
+        assert each["answers"] > 0
+        assert each["bytes_each"] > trivial["bytes_each"]
+        assert each["ratio"] > 0
+    assert len(re.findall(r"(?m)^  .* (?:kept|drawn) ", text)) == len(routes)
+
+
+def test_a_process_that_is_not_there_holds_nothing() -> None:
+    assert resident()[0] > 1
+    assert resident(2**22 + 1) == (0.0, 0.0)
+    with pytest.raises(OSError, match="No such"):
+        cpu_seconds(2**22 + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["everything"], "known: cycle, api, streams, exports"),
+        (["--seconds=0"], "more than 0"),
+        (["--rows=0"], "at least 1"),
+    ],
+)
+def test_a_part_that_is_unknown_is_named(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(["bench", *arguments])
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["streams", "--stalled=9", "--clients=9"], ["exports", "--rows=30000000"]])
+def test_what_cannot_be_measured_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert re.search(r"--(stalled|rows):", capsys.readouterr().err)
+
+
+def test_without_a_part_it_is_the_cycle() -> None:
+    args: argparse.Namespace = parser().parse_args(["bench"])
+    assert args.parts == []
