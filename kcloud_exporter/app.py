@@ -26,6 +26,7 @@ from kcloud_exporter.api.serving import api_routes
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.event_loop import watched
 from kcloud_exporter.export.desk import Desk
 from kcloud_exporter.export.routes import ExportDeps
 from kcloud_exporter.export.routes import routes as export_routes
@@ -94,6 +95,7 @@ async def running(
                 enable_lifecycle=options.enable_lifecycle,
                 auth=auth,
                 observe=runtime.telemetry.request,
+                dropped=runtime.telemetry.connection_dropped,
             ),
             [
                 *explain_routes(runtime.explain),
@@ -105,6 +107,7 @@ async def running(
         site = await start_site(web, options.listen_host, options.listen_port, auth.ssl_context() if auth else None)
         stack.push_async_callback(site.close)
         await stack.enter_async_context(hub)
+        await stack.enter_async_context(watched(runtime.telemetry.lagged))
         remotes = RemoteState(runtime.telemetry.registry)
         for remote in config.remote_write:
             await stack.enter_async_context(RemoteWriter(remote, remotes).following(runtime.store))

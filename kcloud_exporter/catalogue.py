@@ -439,6 +439,14 @@ SOURCE_SAMPLES = Family(
     _SOURCE,
     "source",
 )
+SOURCE_CLOCK_SKEW = Family(
+    "kcloud_source_clock_skew_seconds",
+    "gauge",
+    "Newest time that the source's last good answer carries, minus our own when the cycle began: below zero by the age "
+    "of its samples, above zero where its clock is ahead. Absent where samples carry no times.",
+    _SOURCE,
+    "source",
+)
 SOURCE_FAILURES = Family(
     "kcloud_source_failures_total",
     "counter",

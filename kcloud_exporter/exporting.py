@@ -36,6 +36,7 @@ def origin_of(config: Config) -> Origin:
         clusters=tuple(cluster.name for cluster in config.clusters),
         history=config.history.backend,
         sites=tuple((cluster.name, cluster.site) for cluster in config.clusters),
+        interval=config.global_.interval,
         zones=tuple((site.name, site.tariff.timezone) for site in config.sites if site.tariff is not None),
     )
 

@@ -75,6 +75,14 @@ class Scrape:
     rejected: Mapping[RejectReason, int] = field(default_factory=dict)
     step: int = 0
 
+    @property
+    def newest(self) -> float | None:
+        """The newest of `timestamps`; None where no sample carries one."""
+        if self.timestamps is None or not len(self.timestamps):
+            return None
+        newest = float(np.fmax.reduce(self.timestamps))
+        return None if np.isnan(newest) else newest
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -23,6 +23,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from kcloud_exporter import __version__
 from kcloud_exporter.catalogue import Family
 
+_LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
 
@@ -68,6 +69,22 @@ class Telemetry:
             "Time to answer a request.",
             ("route",),
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+        self._dropped = Counter(
+            "kcloud_exporter_http_connections_dropped_total",
+            "Connections that we ended: limit (too many at once, turned away with 503), head (no whole request in "
+            "time), stalled (the reader took nothing more of its answer).",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in ("limit", "head", "stalled"):
+            self._dropped.labels(reason)
+        self._lag = Histogram(
+            "kcloud_exporter_event_loop_lag_seconds",
+            "How late the event loop comes to what is due; as late is every answer, whatever was asked.",
+            buckets=_LAGS,
             registry=self.registry,
         )
 
@@ -156,6 +173,14 @@ class Telemetry:
         """Note one answered request. `route` is the template, never the path that a client sent."""
         self._requests.labels(route, method, str(code)).inc()
         self._latency.labels(route).observe(seconds)
+
+    def connection_dropped(self, reason: str) -> None:
+        """Note a connection that we ended: limit, head or stalled."""
+        self._dropped.labels(reason).inc()
+
+    def lagged(self, seconds: float) -> None:
+        """Note how late the event loop was."""
+        self._lag.observe(seconds)
 
     def families(self) -> list[Family]:
         """What the registry's own metrics are, for the documentation; those of the process are left out."""

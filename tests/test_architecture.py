@@ -20,6 +20,7 @@ DOORS: dict[str, set[str]] = {
     "logs": set(),
     "clocks": set(),
     "listening": set(),
+    "event_loop": set(),
     "options": set(),
     "telemetry": {"catalogue"},
     "snapshot": {"model"},

@@ -90,7 +90,7 @@ def test_make_without_a_target_lists_every_public_target() -> None:
     make = subprocess.run(["make", "-C", ROOT, "-s"], capture_output=True, text=True, check=True)
     listed = set(re.findall(r"^  make (\S+)", make.stdout, re.MULTILINE))
     daily = {"help", "run", "test", "lint", "format", "bench", "lock", "image", "clean"}
-    assert listed == daily | {"chaos", "soak", "mutation", "sbom", "audit"}
+    assert listed == daily | {"chaos", "soak", "load", "versions", "mutation", "sbom", "audit"}
 
 
 def test_licence_is_the_one_that_is_declared() -> None:

@@ -33,10 +33,10 @@ class Sensor(Model):
 
 
 class Holder(Model):
-    """A container that holds a device or a part of it."""
+    """A container, or a virtual machine, that holds a device or a part of it."""
 
-    namespace: str = Field(description="Its namespace.", examples=["ml-team"])
-    pod: str = Field(description="Its pod.", examples=["llama-pretrain-0"])
+    namespace: str = Field(description="Its namespace; empty: a virtual machine.", examples=["ml-team"])
+    pod: str = Field(description="Its pod; of a virtual machine project/name.", examples=["llama-pretrain-0"])
     container: str = Field(description="Its name.", examples=["trainer"])
     allocation_ratio: float = Field(description="Part of the device.", examples=[1.0])
     power_watts: float | None = quantity("Its part of the device's power.", "watts")

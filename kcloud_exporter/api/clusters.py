@@ -23,7 +23,7 @@ from kcloud_exporter.api.infrastructure import (
     pods_summary,
 )
 from kcloud_exporter.api.models import quantity, row_model
-from kcloud_exporter.api.resources import ACCELERATORS, CLUSTERS, HOLDINGS, NODES, PODS
+from kcloud_exporter.api.resources import ACCELERATORS, CLUSTERS, HOLDINGS, NODES, PODS, VMS
 from kcloud_exporter.api.routes import Route, Values
 from kcloud_exporter.api.view import View
 from kcloud_exporter.catalogue import COMPONENTS
@@ -64,10 +64,10 @@ class ClusterPower(Model):
 
 
 class TopologyHolder(Model):
-    """Who holds a device or a part of it."""
+    """Who holds a device or a part of it: a container, or a virtual machine."""
 
-    namespace: str = Field(description="Its namespace.", examples=["ml-team"])
-    pod: str = Field(description="Its pod.", examples=["llama-pretrain-0"])
+    namespace: str = Field(description="Its namespace; empty: a virtual machine.", examples=["ml-team"])
+    pod: str = Field(description="Its pod; of a virtual machine project/name.", examples=["llama-pretrain-0"])
     container: str = Field(description="Its container.", examples=["trainer"])
     allocation_ratio: float = Field(description="Part of the device.", examples=[1.0])
 
@@ -90,18 +90,27 @@ class TopologyPod(Model):
     power_watts: float | None = quantity("Its power.", "watts")
 
 
+class TopologyVm(Model):
+    """One virtual machine in the topology."""
+
+    project: str = Field(description="Its project.", examples=["research"])
+    vm: str = Field(description="Its name.", examples=["vm-0042"])
+    power_watts: float | None = quantity("Its power.", "watts")
+
+
 class TopologyNode(Model):
     """One node with what runs on it."""
 
     node: str = Field(description="Its name.", examples=["gpu-1"])
     power_watts: float | None = quantity("Its power.", "watts")
-    unattributed_power_watts: float | None = quantity("What of it belongs to no pod.", "watts")
+    unattributed_power_watts: float | None = quantity("What of it belongs to no pod and no virtual machine.", "watts")
     accelerators: list[TopologyDevice] = Field(description="Its accelerators.")
     pods: list[TopologyPod] | None = Field(description="Its pods, with include_pods; null otherwise.")
+    vms: list[TopologyVm] | None = Field(description="Its virtual machines, with include_pods; null otherwise.")
 
 
 class Topology(Model):
-    """One cluster as a tree: nodes, their accelerators, who holds them, and pods."""
+    """One cluster as a tree: nodes, their accelerators, who holds them, pods and virtual machines."""
 
     cluster: str = Field(description="The cluster.", examples=["seoul-a"])
     site: str = Field(description="The site on which it stands.", examples=["icn1"])
@@ -189,10 +198,13 @@ def _topology(view: View, values: Values) -> Answer:
         told = {key: row[key] for key in ("uuid", "kind", "model", "power_watts")}
         devices.setdefault(row["node"], []).append(told | {"held_by": held.get((row["node"], row["uuid"]), [])})
     pods: dict[str, list[dict[str, Any]]] = {}
+    vms: dict[str, list[dict[str, Any]]] = {}
     check_namespace(view.frame(PODS, name), namespace, name)
     if values["include_pods"]:
         for row in _of(view.frame(PODS, name), chosen, namespace):
             pods.setdefault(row["node"], []).append({key: row[key] for key in TopologyPod.model_fields})
+        for row in _of(view.frame(VMS, name), chosen) if namespace is None else ():  # a VM lives in no namespace
+            vms.setdefault(row["node"], []).append({key: row[key] for key in TopologyVm.model_fields})
     data = {
         "cluster": name,
         "site": view.site_of(name),
@@ -202,6 +214,7 @@ def _topology(view: View, values: Values) -> Answer:
                 **{key: row[key] for key in ("node", "power_watts", "unattributed_power_watts")},
                 "accelerators": devices.get(row["node"], []),
                 "pods": pods.get(row["node"], []) if values["include_pods"] else None,
+                "vms": vms.get(row["node"], []) if values["include_pods"] else None,
             }
             for row in part.rows()
         ],
@@ -221,7 +234,7 @@ _NAME: Final = p.text("cluster_name", "Name of the cluster.", "seoul-a", path=Tr
 
 def routes() -> list[Route]:
     """The routes of the domain."""
-    pods = p.flag("include_pods", "The pods of each node as well.", default=True)
+    pods = p.flag("include_pods", "The pods and virtual machines of each node as well.", default=True)
     return [
         Route(
             "/clusters",
@@ -246,7 +259,7 @@ def routes() -> list[Route]:
             "/clusters/{cluster_name}/topology",
             "cluster_topology",
             "One cluster as a tree",
-            "Nodes, their accelerators and who holds them, and pods.",
+            "Nodes, their accelerators and who holds them, pods and virtual machines.",
             (_NAME, pods, p.NAMESPACE, p.LIMIT, p.OFFSET),
             Topology,
             _topology,

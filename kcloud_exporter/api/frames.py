@@ -149,6 +149,8 @@ class Layout:
         texts = self._keys() | {
             text.field: self._text(text.family, text.label, text.pick, tables) for text in resource.texts
         }
+        if resource.named_by:
+            seen &= texts[resource.named_by] != ""
         rows = self._sorted(texts)
         rows = rows[seen[rows]]
         return Frame(

@@ -69,6 +69,8 @@ class Resource:
     numbers: tuple[Number, ...]
     order: tuple[str, ...] = ()
     """Key labels and texts by which a list is sorted, before the key itself."""
+    named_by: str = ""
+    """A key label without which a row is no such thing: the holder of a device that has no namespace is a VM."""
 
 
 def _power(family: str, energy: str, *, of: str) -> tuple[Number, ...]:
@@ -305,6 +307,7 @@ CONTAINERS: Final = Resource(
         ),
     ),
     order=("cluster", "namespace", "pod"),
+    named_by="namespace",
 )
 
 SENSORS: Final = Resource(

@@ -11,8 +11,9 @@ from pydantic import Field
 from kcloud_exporter.api.aggregates import counted
 from kcloud_exporter.api.answers import Answer, Model
 from kcloud_exporter.api.frames import Frame
-from kcloud_exporter.api.resources import ACCELERATORS, CONTAINERS, NODES, PODS, SENSORS, VMS
+from kcloud_exporter.api.resources import ACCELERATORS, NODES, PODS, SENSORS, VMS
 from kcloud_exporter.api.routes import Moment, Route, Values
+from kcloud_exporter.api.workloads import containers
 from kcloud_exporter.units import rfc3339
 from kcloud_exporter.web.status import Status
 
@@ -137,7 +138,7 @@ async def info(moment: Moment, _: Values) -> Answer:
             "total_npus": len(devices.where(kind="npu")),
             "total_accelerators": len(devices),
             "total_pods": len(view.frame(PODS)),
-            "total_containers": len(view.frame(CONTAINERS)),
+            "total_containers": len(containers(view, None)),
             "total_vms": len(view.frame(VMS)),
             "total_series": view.series,
         }
@@ -160,8 +161,8 @@ async def capabilities(moment: Moment, _: Values) -> Answer:
     view = moment.view
     devices, nodes = view.frame(ACCELERATORS), view.frame(NODES)
     pods, sensors = view.frame(PODS), view.frame(SENSORS)
-    containers = view.frame(CONTAINERS)
-    named = sum(map(bool, containers.texts["container_id"].tolist()))
+    running = containers(view, None)
+    named = sum(map(bool, running.texts["container_id"].tolist()))
     pue = sorted({f"{row[0]} {row[1]} {row[2]}" for row, _ in view.rows_of("kcloud_site_pue_ratio")})
     rows = [
         ("multi_cluster", len(view.snapshot.clusters) > 1, ", ".join(view.snapshot.clusters)),
@@ -169,7 +170,7 @@ async def capabilities(moment: Moment, _: Values) -> Answer:
         ("node_power", *_known(nodes, "power_watts", "nodes")),
         ("whole_server_meters", *_known(nodes, "wall_power_watts", "nodes")),
         ("pod_power", *_known(pods, "power_watts", "pods")),
-        ("containers", len(containers) > 0, f"{len(containers)} known, {named} with their id"),
+        ("containers", len(running) > 0, f"{len(running)} known, {named} with their id"),
         ("vms", *_known(view.frame(VMS), "power_watts", "virtual machines")),
         ("hardware_sensors", len(sensors) > 0, f"{len(sensors)} sensors"),
         ("pue", bool(pue), "; ".join(pue) or "no facility meter and no constant"),

@@ -68,7 +68,10 @@ def _by_key(view: View, cluster: str | None) -> tuple[dict[tuple[str, ...], floa
 
 
 def containers(view: View, cluster: str | None) -> Frame:
-    """All containers with their power."""
+    """All containers with their power.
+
+    Some exporters tell the pod that holds a device and not its container: where the pod has one only, it is that.
+    """
     frame = view.frame(CONTAINERS, cluster)
     holdings = view.frame(HOLDINGS, cluster)
     devices, pods = _by_key(view, cluster)
@@ -83,12 +86,33 @@ def containers(view: View, cluster: str | None) -> Frame:
     for *key, uuid, ratio in held:
         watts = ratio * devices.get((key[0], key[1], uuid), np.nan)
         of_devices[tuple(key)] = of_devices.get(tuple(key), 0.0) + watts
+    frame, keys = _named(frame, keys, of_devices)
     in_pod = Counter(key[:4] for key in keys)
     accelerated: Floats = np.array([of_devices.get(key, np.nan) for key in keys], np.float64)
     alone: Floats = np.array(
         [pods.get(key[:4], np.nan) if in_pod[key[:4]] == 1 else np.nan for key in keys], np.float64
     )
     return frame.with_numbers(accelerator_power_watts=accelerated, power_watts=alone)
+
+
+def _named(
+    frame: Frame, keys: list[tuple[str, ...]], of_devices: dict[tuple[str, ...], float]
+) -> tuple[Frame, list[tuple[str, ...]]]:
+    """The rows without those of no name whose pod has just one container: what they hold, in watts too, is its."""
+    rows = {key: row for row, key in enumerate(keys)}
+    named = Counter(key[:4] for key in keys if key[4])
+    only = {key[:4]: key for key in keys if key[4] and named[key[:4]] == 1}
+    nameless = [key for key in keys if not key[4] and key[:4] in only]
+    if not nameless:
+        return frame, keys
+    held = frame.numbers["accelerators_held"].copy()
+    for key in nameless:
+        one = only[key[:4]]
+        held[rows[one]] = np.nansum([held[rows[one]], held[rows[key]]])
+        of_devices[one] = of_devices.get(one, 0.0) + of_devices.pop(key, 0.0)
+    gone = {rows[key] for key in nameless}
+    kept = np.array([row for row in range(len(keys)) if row not in gone], np.int64)
+    return frame.with_numbers(accelerators_held=held).take(kept), [keys[row] for row in kept.tolist()]
 
 
 def list_containers(view: View, values: Values) -> Answer:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from isal import igzip
 
 from kcloud_exporter.bench import conventional, pages
 from kcloud_exporter.bench.floors import floors
+from kcloud_exporter.bench.memory import apart, resident
 from kcloud_exporter.bench.ours import STAGES, Ours
 from kcloud_exporter.bench.printing import Printer
 from kcloud_exporter.bench.rules import rules_cpu_seconds
@@ -76,8 +75,7 @@ class Result:
 
 def measure(series: int, plan: Plan) -> Result:
     """Measure one size in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(_measure, series, plan).result()
+    return apart(_measure, series, plan)
 
 
 def tell(text: str) -> None:
@@ -92,9 +90,9 @@ def _measure(series: int, plan: Plan) -> Result:
         count = printer.series
         ours = Ours(Path(folder))
         first, steady = _steady(ours, printer, plan.cycles)
-        resident, _ = _memory()
+        settled, _ = resident()
         new, churn = _churning(ours, printer, plan.churn_cycles, plan.cycles)
-        after, peak = _memory()
+        after, peak = resident()
         ours.close()
         wire = printer.page(plan.cycles)
     body: bytes = igzip.decompress(wire)  # type: ignore[no-untyped-call]
@@ -113,7 +111,7 @@ def _measure(series: int, plan: Plan) -> Result:
         conventional=theirs,
         rules_cpu_seconds=rules_cpu_seconds(body, tell) if plan.rules else None,
         floors=floors(body, count),
-        resident_mib=resident,
+        resident_mib=settled,
         resident_after_churn_mib=after,
         peak_mib=peak,
     )
@@ -141,12 +139,3 @@ def _churning(ours: Ours, printer: Printer, cycles: int, before: int) -> tuple[i
         if cycle % 10 == 0 or cycle == cycles:
             tell(f"{new:,} new series a cycle, cycle {cycle} of {cycles}: {spent[-1]:.3f} s CPU")
     return new, statistics.fmean(spent) if spent else 0.0
-
-
-def _memory() -> tuple[float, float]:
-    """(resident now, most so far) in MiB; zeros where there is no /proc."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0, 0.0
-    found = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return float(found["VmRSS"].split()[0]) / 1024, float(found["VmHWM"].split()[0]) / 1024

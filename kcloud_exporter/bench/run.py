@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from kcloud_exporter.bench import answers, exports, streams
+from kcloud_exporter.bench import answers, exports, soak, streams
 from kcloud_exporter.bench.measure import Plan, Result, measure, tell
 from kcloud_exporter.bench.plot import plot
 from kcloud_exporter.bench.report import exponent, keep, table
@@ -62,7 +62,21 @@ def _api(args: argparse.Namespace) -> Any:
     return [each.as_json() for each in told]
 
 
-_PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {"exports": _exports, "streams": _streams, "api": _api}
+def _soak(args: argparse.Namespace) -> Any:
+    found = []
+    for series in args.series:
+        tell(f"{args.soak_cycles} cycles of the running program over {series:,} series, {args.soak_interval:g} s apart")
+        found.append(soak.measure(series, args.soak_cycles, args.soak_interval, args.soak_churn / 100))
+        _say(soak.table(found[-1]))
+    return [each.as_json() for each in found]
+
+
+_PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "exports": _exports,
+    "streams": _streams,
+    "api": _api,
+    "soak": _soak,
+}
 
 
 def _say(text: str) -> None:

@@ -200,7 +200,7 @@ def _deps(telemetry: Telemetry) -> WebDeps:
 
     now = time.time()
     status = Status("bench", now, now, True, "", (), (), ())
-    return WebDeps(page, lambda: status, reload, False, None, telemetry.request)
+    return WebDeps(page, lambda: status, reload, False, None, telemetry.request, telemetry.connection_dropped)
 
 
 def _snapshot(cycle: int) -> Snapshot:

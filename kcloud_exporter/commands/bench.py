@@ -13,6 +13,7 @@ PARTS: Final = {
     "api": "requests a second beside an idle aiohttp handler",
     "streams": "readers of server-sent events, some of whom stall",
     "exports": "large files and the memory that they take",
+    "soak": "the running program over many cycles: memory, and what small requests wait meanwhile",
 }
 
 
@@ -66,6 +67,16 @@ def add(commands: Any) -> None:
     flags.add_argument("--stalled", type=count, default=200, help="of them, those that stop reading (default: 200)")
     flags.add_argument("--events", type=count, default=100, help="events of the stream, at least (default: 100)")
     flags.add_argument("--rows", type=count, default=10_000_000, help="rows of each file (default: 10000000)")
+    flags.add_argument("--soak-cycles", dest="soak_cycles", type=count, default=200, help="its cycles (default: 200)")
+    flags.add_argument("--soak-interval", dest="soak_interval", type=seconds, default=5.0, help="seconds between them")
+    flags.add_argument(
+        "--soak-churn",
+        dest="soak_churn",
+        type=percent,
+        default=0.0,
+        metavar="PERCENT",
+        help="pods that are replaced in each of its cycles (default: 0)",
+    )
     flags.add_argument("--plot", metavar="FILE.svg", help="draw CPU over the number of series")
     flags.add_argument("--json", metavar="FILE", help="add the figures to a file that keeps every run")
     flags.set_defaults(run=_run)
@@ -98,4 +109,15 @@ def seconds(text: str) -> float:
         value = 0.0
     if not 0.0 < value < 3600.0:
         raise argparse.ArgumentTypeError(f"{text!r}; write seconds, more than 0 and less than 3600")
+    return value
+
+
+def percent(text: str) -> float:
+    """A part of a whole."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 100.0:
+        raise argparse.ArgumentTypeError(f"{text!r}; write a number from 0 to 100")
     return value

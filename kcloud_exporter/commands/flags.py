@@ -119,7 +119,7 @@ def fleet_flags(command: argparse.ArgumentParser) -> None:
         dest="world",
         choices=("demo", "mixed"),
         default="demo",
-        help="demo: three clusters on two sites; mixed: one cluster with a server of every maker (default: demo)",
+        help="demo: three clusters on two sites; mixed: one cluster, all makers, pods and VMs (default: demo)",
     )
     command.add_argument(
         "--fleet.frozen",

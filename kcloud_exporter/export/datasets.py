@@ -55,6 +55,7 @@ class Dataset:
     request: Request
     history: History
     now: float
+    interval: float = FINE
     schema: pa.Schema = field(init=False)
     totals: Totals = field(default_factory=Totals)
     progress: float = 0.0
@@ -169,7 +170,7 @@ class Dataset:
     async def _complete(self, begin: float, points: int) -> Mapping[str, Floats]:
         """Cluster → the part of its nodes that was measured in each step; the mean over all under the empty name."""
         until = min(begin + points * self.request.step, max(self._until(), begin + FINE))
-        minutes = await coverage(self.history, dict(self.request.matchers).get("cluster"), begin, until)
+        minutes = await coverage(self.history, dict(self.request.matchers).get("cluster"), begin, until, self.interval)
         per = max(self.request.step / FINE, 1.0)
         found: dict[str, Floats] = {}
         for cluster, values in minutes.items():

@@ -84,11 +84,12 @@ async def _report(job: Job, request: ReportRequest, history: History, out: IO[by
 
 
 async def _make(job: Job, request: Request, history: History, out: IO[bytes], tell: Telling) -> dict[str, Any]:
-    dataset = Dataset(request, history, job.now)
+    dataset = Dataset(request, history, job.now, job.origin.interval)
     await dataset.check()
     matchers = dict(request.matchers)
     cluster = matchers.get("cluster")
-    minutes = await coverage(history, cluster, request.start, max(min(request.end, job.now), request.start + 60))
+    until = max(min(request.end, job.now), request.start + 60)
+    minutes = await coverage(history, cluster, request.start, until, job.origin.interval)
     about = provenance(
         job.origin,
         dataset=request.dataset,

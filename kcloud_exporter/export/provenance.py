@@ -32,6 +32,8 @@ class Origin:
     """Cluster and its site."""
     zones: tuple[tuple[str, str], ...] = ()
     """Site and the time zone of its tariff."""
+    interval: float = FINE
+    """Seconds from one cycle to the next."""
 
     def site_of(self, cluster: str) -> str:
         """The site of a cluster; one that is not configured stands alone."""
@@ -44,11 +46,16 @@ class Origin:
         return next((zones[self.site_of(name)] for name in mine if self.site_of(name) in zones), "UTC")
 
 
-async def coverage(history: History, cluster: str | None, start: float, end: float) -> dict[str, Floats]:
+async def coverage(
+    history: History, cluster: str | None, start: float, end: float, interval: float = FINE
+) -> dict[str, Floats]:
     """Cluster → a value per minute of the window: the part of its nodes that was measured, 0 where nothing is known.
 
-    A cluster that is never seen in the window is not there.
+    A cycle speaks for the minutes until the next one, `interval` seconds later. A cluster that is never seen in the
+    window is not there.
     """
+    spoken_for = min(max(math.ceil(interval / FINE - 1e-9) - 1, 0), int(start // FINE))
+    start -= spoken_for * FINE
     points = max(math.ceil((end - start) / FINE - 1e-9), 1)
     found: dict[str, Floats] = {}
     matchers = {"cluster": cluster} if cluster is not None else {}
@@ -59,9 +66,16 @@ async def coverage(history: History, cluster: str | None, start: float, end: flo
             catalogue.CLUSTER_COMPLETENESS.name, matchers, start + first * FINE, start + last * FINE, FINE
         )
         for labels, values in zip(piece.labels, piece.values, strict=True):
-            row = found.setdefault(labels[0], np.zeros(points))
-            row[first:last] = np.nan_to_num(values)
-    return found
+            found.setdefault(labels[0], np.full(points, np.nan))[first:last] = values
+    return {name: np.nan_to_num(_held(row, spoken_for)[spoken_for:]) for name, row in found.items()}
+
+
+def _held(values: Floats, minutes: int) -> Floats:
+    """Each known value held on for so many unknown minutes after it."""
+    at = np.arange(len(values))
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, at))
+    held: Floats = np.where((last >= 0) & (at - last <= minutes), values[last], np.nan)
+    return held
 
 
 def provenance(

@@ -39,11 +39,11 @@ def _families(node: Node, devices: tuple[Accelerator, ...], at: float) -> Iterat
     yield go_family("amd_gpu_used_vram", "gauge", "Used VRAM memory of the GPU (in MB)", used)
     total = [(labels, d.memory_mib // d.whole) for d, _, labels in parts]
     yield go_family("amd_gpu_total_vram", "gauge", "Total VRAM memory of the GPU (in MB)", total)
-    hot = {d.uuid: float(36 + d.power.at(at) // 14000) for d in devices}
+    hot = {d.uuid: float(36 + d.power.at(at) // 14000 + d.excess_celsius) for d in devices}
     text = "Current junction/hotspot temperature in Celsius"
     yield go_family("amd_gpu_junction_temperature", "gauge", text, primary(hot))
     text = "Health of the GPU (0 = Unhealthy | 1 = Healthy)"
-    yield go_family("amd_gpu_health", "gauge", text, [(labels, 1) for _, _, labels in parts])
+    yield go_family("amd_gpu_health", "gauge", text, [(labels, int(d.healthy)) for d, _, labels in parts])
     count = [({"hostname": node.name}, float(len(parts)))]
     yield go_family("amd_gpu_nodes_total", "gauge", "Number of GPUs in the node", count)
 

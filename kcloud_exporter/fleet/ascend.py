@@ -37,9 +37,9 @@ def _values(chip: Accelerator, at: float) -> dict[str, float]:
         "aicore_current_freq": 1650,
         "hbm_total_memory": chip.memory_mib,
         "hbm_used_memory": chip.memory_used.at(at),
-        "health_status": 1,
+        "health_status": int(chip.healthy),
         "power": chip.power.at(at) / 1000,
-        "temperature": 34 + chip.power.at(at) // 12000,
+        "temperature": 34 + chip.power.at(at) // 12000 + chip.excess_celsius,
         "utilization": chip.load.at(at) * 100 / FULL_LOAD,
     }
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from kcloud_exporter.fleet.kube_state import own_pod
+from kcloud_exporter.fleet.pages import node_label
 from kcloud_exporter.fleet.vllm import UNITS
 from kcloud_exporter.fleet.world import PDU_WATTS, Cluster, World
 from kcloud_exporter.units import parse_duration
@@ -62,7 +63,7 @@ def kcloud_config(
                     if method == "exporter"
                     else [{"prometheus": {"url": _url(cluster, prometheus_urls), "method": method}}]
                 ),
-                "nodes": {"aliases": {node.bmc_address: node.name for node in cluster.nodes}},
+                "nodes": {"aliases": cluster.aliases},
             }
             for cluster in world.clusters
         ],
@@ -92,8 +93,11 @@ def _direct(world: World, cluster: Cluster, exporters: Sequence[ExporterEndpoint
     for each in exporters:
         if each.cluster != cluster.name:
             continue
+        named = node_label(world, each.cluster, each.node, each.vendor)
         if each.vendor == "vllm":  # a pod of its own each, which only the target's labels can tell
             servers.append({"vendor": "generic", "targets": [each.url], "labels": _labels(world, each)})
+        elif named:
+            servers.append({"vendor": each.vendor, "targets": [each.url], "labels": named})
         else:
             by_vendor.setdefault("generic" if each.vendor == "pdu" else each.vendor, []).append(each.url)
     exporters_of = [{"vendor": vendor, "targets": urls} for vendor, urls in by_vendor.items()]
@@ -127,10 +131,12 @@ def prometheus_config(
             continue
         target: dict[str, Any] = {"targets": [urlsplit(each.url).netloc]}
         own = own_pod(each.cluster, each.node, each.vendor)
-        if own:
+        if own and world.node(each.cluster, each.node).kubernetes:
             target["labels"] = dict(zip(("namespace", "pod", "container"), own, strict=True))
         if each.vendor == "vllm":
             target["labels"] = _labels(world, each)
+        if named := node_label(world, each.cluster, each.node, each.vendor):
+            target.setdefault("labels", {}).update(named)
         jobs.setdefault(each.vendor, []).append(target)
     return {
         "global": {"scrape_interval": scrape_interval, "scrape_timeout": scrape_interval},

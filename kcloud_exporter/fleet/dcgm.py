@@ -16,6 +16,7 @@ from kcloud_exporter.fleet.world import Accelerator, DcgmLayout, Node, Part, Wor
 DRIVER: Final = "570.124.06"
 # What DCGM writes for "no value" in an int64 field, less the rounding: older exporters leaked it.
 LEAKED_BLANK: Final = 9223372036854775794
+_OFF_THE_BUS: Final = 79
 
 _View: TypeAlias = Part | None
 _Value: TypeAlias = Callable[[Accelerator, _View, float], str | None]
@@ -54,7 +55,8 @@ def _labels(node: Node, device: Accelerator, view: _View, *, with_error: bool) -
     labels["hostname" if layout == "hostname" else "Hostname"] = node.name
     labels["DCGM_FI_DRIVER_VERSION"] = DRIVER
     if with_error and layout in ("4.x", "hostname"):
-        labels |= {"err_code": "0", "err_msg": "No Error"}
+        code, said = ("0", "No Error") if device.healthy else (str(_OFF_THE_BUS), "GPU has fallen off the bus")
+        labels |= {"err_code": code, "err_msg": said}
     part = view or device.parts[0]
     if part.pod:
         prefix, suffix = ("pod_", "_name") if layout == "1.x" else ("", "")
@@ -86,6 +88,10 @@ def _fixed(number: int) -> _Value:
     return lambda _device, _view, _at: f"{number:d}"
 
 
+def _xid(device: Accelerator, _view: _View, _at: float) -> str:
+    return f"{0 if device.healthy else _OFF_THE_BUS:d}"
+
+
 def _power(device: Accelerator, _view: _View, at: float) -> str:
     return c_double(device.power.at(at) / 1000)
 
@@ -95,7 +101,7 @@ def _energy(device: Accelerator, _view: _View, at: float) -> str:
 
 
 def _temperature(device: Accelerator, _view: _View, at: float) -> str:
-    return f"{28 + device.power.at(at) * 45 // (device.full_watts * 1000):d}"
+    return f"{28 + device.power.at(at) * 45 // (device.full_watts * 1000) + device.excess_celsius:d}"
 
 
 def _memory_temperature(device: Accelerator, view: _View, at: float) -> str:
@@ -141,7 +147,7 @@ def _fields(layout: DcgmLayout) -> list[tuple[str, Kind, str, _Value]]:
             ("dcgm_mem_copy_utilization", "gauge", "Memory utilization (in %).", _percent(0.6)),
             ("dcgm_fb_free", "gauge", "Framebuffer memory free (in MiB).", _free),
             ("dcgm_fb_used", "gauge", "Framebuffer memory used (in MiB).", _used),
-            ("dcgm_xid_errors", "gauge", "Value of the last XID error encountered.", _fixed(0)),
+            ("dcgm_xid_errors", "gauge", "Value of the last XID error encountered.", _xid),
         ]
     fields: list[tuple[str, Kind, str, _Value]] = [
         ("DCGM_FI_DEV_SM_CLOCK", "gauge", "SM clock frequency (in MHz).", _clock(345, 1980)),
@@ -161,7 +167,7 @@ def _fields(layout: DcgmLayout) -> list[tuple[str, Kind, str, _Value]]:
         ("DCGM_FI_DEV_MEM_COPY_UTIL", "gauge", "Memory utilization (in %).", _percent(0.6)),
         ("DCGM_FI_DEV_ENC_UTIL", "gauge", "Encoder utilization (in %).", _percent(0)),
         ("DCGM_FI_DEV_DEC_UTIL", "gauge", "Decoder utilization (in %).", _percent(0)),
-        (_XID, "gauge", "Value of the last XID error encountered.", _fixed(0)),
+        (_XID, "gauge", "Value of the last XID error encountered.", _xid),
         ("DCGM_FI_DEV_FB_FREE", "gauge", "Framebuffer memory free (in MiB).", _free),
         ("DCGM_FI_DEV_FB_USED", "gauge", "Framebuffer memory used (in MiB).", _used),
     ]  # fmt: skip

@@ -44,7 +44,7 @@ def build_world(spec: FleetSpec, start: float = 0.0, octet: int = 0) -> World:
     draft = Draft(spec.seed, clock, octet)
     if spec.nodes_per_cluster is not None or spec.size == "large":
         return _large(draft, spec.nodes_per_cluster or LARGE_NODES, spec.gpus_per_node)
-    return build_mixed(draft) if spec.size == "mixed" else _demo(draft)
+    return build_mixed(draft, ailing=spec.ailing) if spec.size == "mixed" else _demo(draft)
 
 
 def _demo(draft: Draft) -> World:

@@ -36,16 +36,16 @@ def _families(node: Node, at: float) -> Iterator[Family]:
     for device in node.own("furiosa"):
         watts = device.power.at(at) / 1000
         for labels in _device_rows(node, device):
-            alive.append((labels, 1))
+            alive.append((labels, int(device.healthy)))
             power.append(({**labels, "label": "rms"}, watts))
             celsius.append(({**labels, "label": "ambient"}, 36))
-            celsius.append(({**labels, "label": "peak"}, round(36 + watts / 4, 2)))
+            celsius.append(({**labels, "label": "peak"}, round(36 + watts / 4 + device.excess_celsius, 2)))
         ticks = int(device.load.integral(at) * _MHZ * 1_000_000 / FULL_LOAD)
         elapsed = max(0.0, at - node.clock.start)
         for core in range(CORES):
             part = _part_of_core(device, core)
             labels = _labels(node, device, str(core), part.pod if part else None)
-            busy = part is not None and part.pod is not None
+            busy = part is not None and (part.pod is not None or device.sharing != "cores")
             usage.append((labels, device.load.at(at) * 100 / FULL_LOAD if busy else 0))
             clock.append((labels, _MHZ))
             cycles.append((labels, int(elapsed * _MHZ * 1_000_000)))

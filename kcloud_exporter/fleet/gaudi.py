@@ -29,7 +29,7 @@ def _values(device: Accelerator, at: float) -> dict[str, float]:
         "habanalabs_memory_used_bytes": memory,
         "habanalabs_power_default_limit_mW": device.full_watts * 1000,
         "habanalabs_power_mW": power,
-        "habanalabs_temperature_onchip": 31 + power // 15000,
+        "habanalabs_temperature_onchip": 31 + power // 15000 + device.excess_celsius,
         "habanalabs_utilization": device.load.at(at) * 100 / FULL_LOAD,
     }
 

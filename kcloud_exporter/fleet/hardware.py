@@ -9,10 +9,11 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from kcloud_exporter.fleet.signals import FULL_LOAD, Clock, Ints, Profile, Signal, load, scaled, total
+from kcloud_exporter.fleet.signals import FULL_LOAD, Clock, Ints, Profile, Signal, constant, load, scaled, total
 from kcloud_exporter.fleet.world import (
     PDU_WATTS,
     Accelerator,
@@ -68,10 +69,10 @@ class Draft:
         """A UUID that only depends on the seed and the name."""
         return str(uuid.UUID(bytes=_digest(f"{self.seed}/{name}")[:16], version=4))
 
-    def address(self, number: int, *, bmc: bool = False) -> str:
-        """The loopback address of the fleet's n-th server, or of its BMC."""
+    def address(self, number: int, what: Literal["server", "vm", "bmc"] = "server") -> str:
+        """The loopback address of the fleet's n-th server, VM or BMC."""
         high, low = divmod(number, 250)
-        return f"127.{self.octet}.{high + (128 if bmc else 1)}.{low + 1}"
+        return f"127.{self.octet}.{high + {'server': 1, 'vm': 96, 'bmc': 128}[what]}.{low + 1}"
 
 
 def _digest(name: str) -> bytes:
@@ -109,13 +110,29 @@ def pod(
     return Pod(namespace, name, container, draft.uuid(key), cpu, memory, made, model)
 
 
-def vm(draft: Draft, cluster: str, number: int, name: str, project: str, *, cpus: int, cpu_watts: int) -> Vm:
-    """A VM that keeps up to `cpus` CPUs busy, and causes about `cpu_watts` of package power when it does."""
+def vm(
+    draft: Draft,
+    cluster: str,
+    number: int,
+    name: str,
+    project: str,
+    *,
+    cpus: int,
+    cpu_watts: int,
+    exporters: tuple[str, ...] = (),
+    accelerators: tuple[Accelerator, ...] = (),
+    pods: tuple[Pod, ...] = (),
+) -> Vm:
+    """A VM that keeps up to `cpus` CPUs busy, and causes about `cpu_watts` of package power when it does.
+
+    `accelerators` were handed to it, and `exporters` show them from inside. With `pods` it is a node of Kubernetes.
+    """
     key = f"{cluster}/vm/{project}/{name}"
     rng = draft.rng(key)
     busy = load(draft.clock, rng, "service")
+    uuid, address = draft.uuid(key), draft.address(number, "vm")
     return Vm(
-        uuid=draft.uuid(key),
+        uuid=uuid,
         domain=f"instance-{number:08x}",
         name=name,
         project=project,
@@ -123,6 +140,37 @@ def vm(draft: Draft, cluster: str, number: int, name: str, project: str, *, cpus
         cpu=scaled(busy, 300, cpu_watts * 1000, rng, jitter=50),
         memory=scaled(busy, 90, cpu_watts * 200, rng, jitter=20),
         busy=busy.part(cpus * 1000, FULL_LOAD),
+        address=address,
+        inside=_inside(draft.clock, name, uuid, address, exporters, accelerators, pods) if exporters else None,
+    )
+
+
+def _inside(
+    clock: Clock,
+    name: str,
+    system_uuid: str,
+    address: str,
+    exporters: tuple[str, ...],
+    accelerators: tuple[Accelerator, ...],
+    pods: tuple[Pod, ...],
+) -> Node:
+    """What a VM shows from inside: no BMC, no RAPL, but the devices that were handed to it."""
+    nothing = constant(clock, 0)
+    return Node(
+        name=name,
+        address=address,
+        bmc_address="",
+        system_uuid=system_uuid,
+        exporters=exporters,
+        cpu_meter="rapl",
+        pods=pods,
+        accelerators=accelerators,
+        cpu_idle=nothing,
+        memory_idle=nothing,
+        cpu_system=nothing,
+        memory_system=nothing,
+        wall=None,
+        kubernetes=bool(pods),
     )
 
 
@@ -136,14 +184,17 @@ def accelerator(
     *,
     sharing: Sharing = "whole",
     profile: Profile = "training",
+    of_vm: bool = False,
+    excess_celsius: int = 0,
+    healthy: bool = True,
 ) -> Accelerator:
-    """One device. Without parts it is idle; with `profile="idle"` and parts it is held and does no work."""
+    """One device. Without parts it is idle unless a VM has it; with `profile="idle"` it is held and does no work."""
     taken = tuple(parts)
     key = f"{cluster}/{node}/{model.vendor}/{index}"
     rng = draft.rng(key)
-    busy = load(draft.clock, rng, profile if any(part.pod for part in taken) else "idle")
+    busy = load(draft.clock, rng, profile if of_vm or any(part.pod for part in taken) else "idle")
     whole = {"whole": 1, "mig": MIG_SLICES, "time_sliced": len(taken), "cores": model.cores}[sharing]
-    used = model.memory_mib // 100 if not taken else model.memory_mib * 7 // 10
+    used = model.memory_mib * 7 // 10 if taken or of_vm else model.memory_mib // 100
     return Accelerator(
         uuid=_device_uuid(model.vendor, draft.uuid(key), index),
         index=index,
@@ -157,7 +208,9 @@ def accelerator(
         parts=taken or (Part(whole),),
         power=scaled(busy, model.idle_watts * 1000, model.full_watts * 970, rng, jitter=800),
         load=busy,
-        memory_used=scaled(busy, used, used + model.memory_mib // 10 if taken else used, rng),
+        memory_used=scaled(busy, used, used + model.memory_mib // 10 if taken or of_vm else used, rng),
+        excess_celsius=excess_celsius,
+        healthy=healthy,
     )
 
 
@@ -202,6 +255,7 @@ def node(
     kepler_gpu: bool = False,
     psys: bool = False,
     vms: tuple[Vm, ...] = (),
+    kubernetes: bool = True,
 ) -> Node:
     """One server. Fans, disks and power supply losses are what the wall reads above its components."""
     key = f"{cluster}/{name}"
@@ -217,6 +271,7 @@ def node(
         cpu_idle, memory_idle, cpu_system, memory_system,
         *(p.cpu for p in pods), *(p.memory for p in pods), *(a.power for a in accelerators),
         *(v.cpu for v in vms), *(v.memory for v in vms),
+        *(a.power for v in vms if v.inside for a in v.inside.accelerators),
     )  # fmt: skip
     fans = rng.integers(60_000, 90_000)
     losses = components.levels * 6 // 100
@@ -224,7 +279,7 @@ def node(
     return Node(
         name=name,
         address=draft.address(number),
-        bmc_address=draft.address(number, bmc=True),
+        bmc_address=draft.address(number, "bmc"),
         system_uuid=draft.uuid(f"{key}/system"),
         exporters=exporters,
         cpu_meter=cpu_meter,
@@ -240,6 +295,7 @@ def node(
         kepler_gpu=kepler_gpu,
         psys=psys,
         vms=vms,
+        kubernetes=kubernetes,
     )
 
 

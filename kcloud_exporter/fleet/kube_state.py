@@ -13,8 +13,12 @@ from kcloud_exporter.fleet.world import Cluster, Node, World
 
 # Which namespace and container an exporter's own pod runs in: its pod labels become target labels.
 OWN_PODS: Final = {
+    "amd": ("kube-amd-gpu", "gpu-operator-metrics-exporter", "metrics-exporter-container"),
+    "ascend": ("npu-exporter", "npu-exporter", "npu-exporter"),
     "dcgm": ("gpu-operator", "nvidia-dcgm-exporter", "exporter"),
     "furiosa": ("furiosa-system", "furiosa-metrics-exporter", "exporter"),
+    "gaudi": ("habana-system", "habana-metric-exporter", "metric-exporter"),
+    "google_tpu": ("kube-system", "tpu-device-plugin", "tpu-device-plugin"),
     "rebellions": ("rbln-system", "rbln-metrics-exporter", "exporter"),
 }
 _PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -45,13 +49,17 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         "kube_node_info",
         "gauge",
         "[STABLE] Information about a cluster node.",
-        [(_node_labels(node, number), 1) for number, node in enumerate(cluster.nodes)],
+        [(_node_labels(node, number), 1) for number, node in enumerate(cluster.kubernetes_nodes)],
     )
     yield go_family(
         "kube_node_role",
         "gauge",
         "The role of a cluster node.",
-        [({"node": node.name, "role": "control-plane"}, 1) for node in cluster.nodes if not node.accelerators],
+        [
+            ({"node": node.name, "role": "control-plane"}, 1)
+            for node in cluster.kubernetes_nodes
+            if not node.accelerators
+        ],
     )
     yield go_family(
         "kube_node_status_condition",
@@ -59,7 +67,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         "[STABLE] The condition of a cluster node.",
         [
             ({"condition": condition, "node": node.name, "status": status}, float(status == now))
-            for node in cluster.nodes
+            for node in cluster.kubernetes_nodes
             for condition, now in (("MemoryPressure", "false"), ("Ready", "true"))
             for status in ("true", "false", "unknown")
         ],
@@ -70,7 +78,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         "[STABLE] The total amount of resources available for a node.",
         [
             ({"node": node.name, "resource": _RESOURCES[vendor], "unit": "integer"}, len(node.own(vendor)))
-            for node in cluster.nodes
+            for node in cluster.kubernetes_nodes
             for vendor in ("nvidia", "furiosa", "rebellions")
             if node.own(vendor)
         ],
@@ -115,7 +123,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
                 },
                 1,
             )
-            for node in cluster.nodes
+            for node in cluster.kubernetes_nodes
             for pod in node.pods
         ],
     )
@@ -151,7 +159,7 @@ def _requests(cluster: Cluster) -> list[tuple[dict[str, str], float]]:
             },
             amount,
         )
-        for node in cluster.nodes
+        for node in cluster.kubernetes_nodes
         for pod in node.pods
         for resource, unit, amount in (("cpu", "core", 8), ("memory", "byte", 2**34))
     ]
@@ -159,20 +167,20 @@ def _requests(cluster: Cluster) -> list[tuple[dict[str, str], float]]:
 
 def _pods(cluster: Cluster) -> Iterator[tuple[Node, str, str, str, str]]:
     """Node, namespace, name, uid and phase. One pod has ended and was not yet deleted."""
-    for node in cluster.nodes:
+    for node in cluster.kubernetes_nodes:
         for pod in node.pods:
             yield node, pod.namespace, pod.name, pod.uid, "Running"
         for vendor in node.exporters:
             own = own_pod(cluster.name, node.name, vendor)
             if own:
                 yield node, own[0], own[1], str(uuid.uuid5(uuid.UUID(node.system_uuid), own[1])), "Running"
-    first = cluster.nodes[0]
+    first = cluster.kubernetes_nodes[0]
     yield first, "batch", "nightly-report-29384710-x2lqv", "0b8e1e52-93a5-4c0c-8f7e-5f1a2f5b9a10", "Succeeded"
 
 
 def _creator(namespace: str, name: str) -> str:
     """What kind of thing made a pod: exporters run on every node, names that end in a number have a StatefulSet."""
-    if any(own[0] == namespace for own in OWN_PODS.values()):
+    if any(own[0] == namespace and name.startswith(own[1]) for own in OWN_PODS.values()):
         return "DaemonSet"
     if namespace == "batch":
         return "Job"

@@ -36,7 +36,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
         [
             (
                 {
-                    "address_ipv4": f"10.90.0.{number + 10}",
+                    "address_ipv4": vm.address,
                     "availability_zone": "nova",
                     "flavor_id": "1",
                     "hypervisor_hostname": node.name,
@@ -50,7 +50,7 @@ def _families(cluster: Cluster) -> Iterator[Family]:
                 0,
             )
             for node in hypervisors
-            for number, vm in enumerate(node.vms)
+            for vm in node.vms
         ],
     )
     yield go_family(

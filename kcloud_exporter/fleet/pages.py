@@ -68,9 +68,12 @@ PORTS: Final[Mapping[str, int]] = {  # where each listens by default
 }
 
 
+_NAMES_NO_HOST: Final = ("ascend", "gaudi", "google_tpu")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One exporter of a world and the loopback address it lives at. `node` is the PDU's name, or the server's pod."""
+    """One exporter of a world and the loopback address it lives at. `node` is a server, a VM, a PDU or a pod."""
 
     cluster: str
     node: str
@@ -79,18 +82,30 @@ class Place:
 
 
 def places(world: World) -> Iterator[Place]:
-    """Every exporter, in the order of the world. An IPMI exporter stands for its BMC, with the BMC's address."""
+    """Every exporter, in the order of the world, those inside VMs among them.
+
+    An IPMI exporter stands for its BMC, with the BMC's address.
+    """
     numbers = count()
     for cluster in world.clusters:
         for node in cluster.nodes:
             for vendor in node.exporters:
                 address = node.bmc_address if vendor in ("ipmi", "idrac") else node.address
                 yield Place(cluster.name, node.name, vendor, address)
+            for guest in node.guests:
+                for vendor in guest.exporters:
+                    yield Place(cluster.name, guest.name, vendor, guest.address)
             for pod in node.servers:
                 yield Place(cluster.name, pod.name, "vllm", _of_pod(node.address, next(numbers)))
         for site in world.sites:
             if site.pdu_cluster == cluster.name:
                 yield Place(cluster.name, site.pdu_name, "pdu", site.pdu_address)
+
+
+def node_label(world: World, cluster: str, node: str, vendor: str) -> dict[str, str]:
+    """The target label that an exporter inside a VM needs when its page names no host: which VM it is."""
+    inside = any(guest.name == node for server in world.cluster(cluster).nodes for guest in server.guests)
+    return {"node": node} if inside and vendor in _NAMES_NO_HOST else {}
 
 
 def _of_pod(node_address: str, number: int) -> str:

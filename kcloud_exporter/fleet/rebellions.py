@@ -36,11 +36,11 @@ def render_rebellions(world: World, cluster: str, node: str, at: float) -> str:
 def _values(device: Accelerator, at: float) -> dict[str, float]:
     return {
         "power": device.power.at(at) / 1000,
-        "temperature": 33 + device.power.at(at) // 6000,
+        "temperature": 33 + device.power.at(at) // 6000 + device.excess_celsius,
         "used": device.memory_used.at(at) * _MIB,
         "total": device.memory_mib * _MIB,
         "utilization": device.load.at(at) * 100 / FULL_LOAD,
-        "health": 0,
+        "health": int(not device.healthy),
     }
 
 

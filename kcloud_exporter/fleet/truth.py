@@ -6,7 +6,7 @@ it where a per-process meter (Kepler) runs; everything else of a node is unattri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -36,7 +36,7 @@ def _cluster(cluster: Cluster, at: float) -> dict[str, Any]:
         "power_watts": _sum(node["power_watts"] for node in nodes.values()),
         "nodes": nodes,
         "accelerators": {
-            device.uuid: _accelerator(node, device, at) for node in cluster.nodes for device in node.accelerators
+            device.uuid: _accelerator(node, device, at) for node in cluster.nodes for device in node.devices
         },
         "pods": pods,
         "namespaces": {name: _sum(powers) for name, powers in sorted(namespaces.items())},
@@ -49,6 +49,7 @@ def _cluster(cluster: Cluster, at: float) -> dict[str, Any]:
             }
             for node in cluster.nodes
             for vm in node.vms
+            if not vm.is_node
         ],
         "work_units": [
             {"namespace": pod.namespace, "pod": pod.name, "units": done(pod, at)}
@@ -66,12 +67,13 @@ def _node(node: Node, at: float) -> dict[str, Any]:
     if wall is not None:
         power["other"] = wall - sum(power.values())
     unheld = {component: Fraction(milliwatts) for component, milliwatts in power.items()}
-    for pod in node.pods:
-        for component, part in _pod(node, pod, at).items():
+    for _, power_of in _by_pod(node, at):
+        for component, part in power_of.items():
             unheld[component] -= part
     for vm in node.vms:
-        for component, part in _vm(node, vm, at).items():
-            unheld[component] -= part
+        if not vm.is_node:
+            for component, part in _vm(node, vm, at).items():
+                unheld[component] -= part
     return {
         "wall_watts": None if wall is None else wall / 1000,
         "power_watts": {component: mw / 1000 for component, mw in power.items()},
@@ -81,11 +83,18 @@ def _node(node: Node, at: float) -> dict[str, Any]:
 
 def _pods(node: Node, at: float) -> list[dict[str, Any]]:
     found = []
-    for pod in node.pods:
-        power = {component: float(mw / 1000) for component, mw in _pod(node, pod, at).items()}
+    for pod, milliwatts in _by_pod(node, at):
+        power = {component: float(mw / 1000) for component, mw in milliwatts.items()}
         if power:
             found.append({"node": node.name, "namespace": pod.namespace, "pod": pod.name, "power_watts": power})
     return found
+
+
+def _by_pod(node: Node, at: float) -> Iterator[tuple[Pod, dict[str, Fraction]]]:
+    """Each pod of a server and of those of its VMs that are nodes, with its milliwatts."""
+    for place in (node, *node.guests):
+        for pod in place.pods:
+            yield pod, _pod(place, pod, at)
 
 
 def _pod(node: Node, pod: Pod, at: float) -> dict[str, Fraction]:
@@ -102,10 +111,16 @@ def _pod(node: Node, pod: Pod, at: float) -> dict[str, Fraction]:
 
 
 def _vm(node: Node, vm: Vm, at: float) -> dict[str, Fraction]:
-    """Milliwatts of one VM: what it causes where Kepler sees it, else its part of the CPUs' time of their power."""
+    """Milliwatts of one VM: what it causes where Kepler sees it, else its part of the CPUs' time of their power.
+
+    The devices that were handed to it are its own.
+    """
+    power = {"cpu": Fraction(node.cpu.at(at) * vm.busy.at(at), 1000 * CPUS)}
     if node.cpu_meter == "kepler":
-        return {"cpu": Fraction(vm.cpu.at(at)), "memory": Fraction(vm.memory.at(at))}
-    return {"cpu": Fraction(node.cpu.at(at) * vm.busy.at(at), 1000 * CPUS)}
+        power = {"cpu": Fraction(vm.cpu.at(at)), "memory": Fraction(vm.memory.at(at))}
+    for device in vm.inside.metered if vm.inside else ():
+        power[device.kind] = power.get(device.kind, Fraction(0)) + device.power.at(at)
+    return power
 
 
 def _accelerator(node: Node, device: Accelerator, at: float) -> dict[str, Any]:

@@ -50,7 +50,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accelerator:
-    """One physical device. `parts` need not add up to `whole`: what is missing was never handed out."""
+    """One physical device. `parts` need not add up to `whole`: what is missing was never handed out.
+
+    `excess_celsius` is what it is hotter than its load explains.
+    """
 
     uuid: str
     index: int
@@ -65,6 +68,8 @@ class Accelerator:
     power: Signal
     load: Signal
     memory_used: Signal
+    excess_celsius: int = 0
+    healthy: bool = True
 
     @property
     def metered(self) -> bool:
@@ -79,7 +84,11 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vm:
-    """One VM of a hypervisor. `cpu` and `memory` are the active power it causes (mW), `busy` thousandths of a CPU."""
+    """One VM of a hypervisor. `cpu` and `memory` are the active power it causes (mW), `busy` thousandths of a CPU.
+
+    `inside` is what its own operating system shows: the devices that were handed to it, and the pods if it is a node
+    of Kubernetes.
+    """
 
     uuid: str
     domain: str
@@ -89,11 +98,20 @@ class Vm:
     cpu: Signal
     memory: Signal
     busy: Signal
+    address: str
+    inside: Node | None = None
+
+    @property
+    def is_node(self) -> bool:
+        """Whether Kubernetes knows it as a node: then its pods count, and it does not."""
+        return self.inside is not None and self.inside.kubernetes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One server. `cpu` and `memory` are RAPL package and dram; `wall` is whole watts (in mW), or nothing."""
+    """One server, or the inside of a VM. `cpu` and `memory` are RAPL package and dram; `wall` is whole watts (in mW),
+    or nothing.
+    """
 
     name: str
     address: str
@@ -113,6 +131,7 @@ class Node:
     kepler_gpu: bool = False
     psys: bool = False
     vms: tuple[Vm, ...] = ()
+    kubernetes: bool = True
 
     @property
     def clock(self) -> Clock:
@@ -157,9 +176,19 @@ class Node:
         return tuple(pod for pod in self.pods if pod.tokens)
 
     @property
+    def guests(self) -> tuple[Node, ...]:
+        """The insides of its VMs, where there is something to see."""
+        return tuple(vm.inside for vm in self.vms if vm.inside)
+
+    @property
+    def devices(self) -> tuple[Accelerator, ...]:
+        """All devices in this server, those that were handed to its VMs among them."""
+        return (*self.accelerators, *(device for guest in self.guests for device in guest.accelerators))
+
+    @property
     def metered(self) -> tuple[Accelerator, ...]:
         """The devices whose power their exporter tells."""
-        return tuple(device for device in self.accelerators if device.metered)
+        return tuple(device for device in self.devices if device.metered)
 
     def own(self, vendor: Maker) -> tuple[Accelerator, ...]:
         """The devices of one maker."""
@@ -174,6 +203,17 @@ class Cluster:
     site: str
     nodes: tuple[Node, ...]
     state_node: str
+
+    @property
+    def kubernetes_nodes(self) -> tuple[Node, ...]:
+        """The servers and the VMs that Kubernetes knows."""
+        return tuple(node for server in self.nodes for node in (server, *server.guests) if node.kubernetes)
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Address → node, for what Kubernetes cannot tell: BMCs, and hypervisors that are no nodes of it."""
+        bmcs = {node.bmc_address: node.name for node in self.nodes}
+        return bmcs | {node.address: node.name for node in self.nodes if not node.kubernetes}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,10 +243,11 @@ class World:
         raise KeyError(name)
 
     def node(self, cluster: str, name: str) -> Node:
-        """The node of that name in that cluster. Raises KeyError."""
-        for node in self.cluster(cluster).nodes:
-            if node.name == name:
-                return node
+        """The server, or the inside of a VM, of that name in that cluster. Raises KeyError."""
+        for server in self.cluster(cluster).nodes:
+            for node in (server, *server.guests):
+                if node.name == name:
+                    return node
         raise KeyError(f"{cluster}/{name}")
 
     def server(self, cluster: str, pod: str) -> Pod:

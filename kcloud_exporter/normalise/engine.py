@@ -239,6 +239,10 @@ class ClusterEngine:
                 stale.append(old)
         return [("stale", rows) for rows in stale]
 
+    def server_of(self, node: str) -> str:
+        """The server that a node of Kubernetes is, or on which it runs as a VM."""
+        return self._compiler.names.server_of(node)
+
     def readings(self, now: float) -> Readings:
         """All quantities as they stand now; what is older than max_staleness is absent."""
         entities = self.entities

@@ -54,7 +54,8 @@ class NodeNames:
     """Raw name or address → node name of one cluster: aliases, inventory, pattern, host part, in that order."""
 
     def __init__(self, aliases: dict[str, str], pattern: str | None) -> None:
-        self._aliases = aliases
+        # What an alias leads to is a node's name, whoever else knows it.
+        self._aliases = {**{name: name for name in aliases.values()}, **aliases}
         self._pattern = re.compile(pattern) if pattern else None
         self._inventory: dict[str, str] = {}
         self._pods: dict[str, str] = {}

@@ -6,7 +6,7 @@ the ledger: nothing here can change a watt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,7 @@ class _Rows:
     seen: Grow[np.float64] = field(default_factory=lambda: Grow(np.float64))
     value: Grow[np.float64] = field(default_factory=lambda: Grow(np.float64))
     keys: list[tuple[str, ...]] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -40,10 +41,17 @@ class _State:
 
 
 class Inventory:
-    """The facts of one cluster. Feed it scrapes with `ingest`, then ask for `tables`."""
+    """The facts of one cluster. Feed it scrapes with `ingest`, then ask for `tables`.
 
-    def __init__(self, cluster: str, vendors: VendorIndex, max_staleness: float) -> None:
+    `server_of` says on which server a node of Kubernetes is, so that a pod stands where its power does: what runs on
+    a VM that is a node belongs to the hypervisor.
+    """
+
+    def __init__(
+        self, cluster: str, vendors: VendorIndex, max_staleness: float, server_of: Callable[[str], str]
+    ) -> None:
         self._cluster, self._vendors, self._max_staleness = cluster, vendors, max_staleness
+        self._server_of = server_of
         self._states: dict[int, _State] = {}
         self._names = frozenset(n for n in vendors.names() if any(r.rule.to in _TOLD for r in vendors.rules(n)))
         self._made: tuple[object, dict[str, Table]] = (None, {})
@@ -82,6 +90,8 @@ class Inventory:
                 told.seen.append(NEVER)
                 told.value.append(np.nan)
                 told.keys.append(_key(fact, self._cluster, labels))
+                if fact == "pod":
+                    told.nodes.add(told.keys[-1][1])
         state.read = len(state.table)
 
     def tables(self, now: float) -> dict[str, Table]:
@@ -91,16 +101,21 @@ class Inventory:
             for fact, told in state.facts.items():
                 on = (told.seen.view >= now - self._max_staleness) & ~np.isnan(told.value.view)
                 live.setdefault(fact, []).append((told, on))
-        mark = tuple(
-            (fact, id(told), on.tobytes(), told.value.view[on].tobytes())
-            for fact, parts in live.items()
-            for told, on in parts
+        nodes = {node for told, _ in live.get("pod", ()) for node in told.nodes}
+        servers = {node: server for node in nodes if (server := self._server_of(node)) != node}
+        mark = (
+            servers,
+            *(
+                (fact, id(told), on.tobytes(), told.value.view[on].tobytes())
+                for fact, parts in live.items()
+                for told, on in parts
+            ),
         )
         if mark != self._made[0]:
-            self._made = mark, self._tables(live)
+            self._made = mark, self._tables(live, servers)
         return self._made[1]
 
-    def _tables(self, live: dict[str, list[tuple[_Rows, Mask]]]) -> dict[str, Table]:
+    def _tables(self, live: dict[str, list[tuple[_Rows, Mask]]], servers: Mapping[str, str]) -> dict[str, Table]:
         found: dict[str, dict[tuple[str, ...], float]] = {}
         for fact, parts in live.items():
             rows = found.setdefault(fact, {})
@@ -108,6 +123,9 @@ class Inventory:
                 for at in np.flatnonzero(on).tolist():
                     if fact == "node_ready" or told.value.view[at] > 0:
                         rows[told.keys[at]] = float(told.value.view[at])
+        if servers:
+            pods = found["pod"].items()
+            found["pod"] = {(k[0], servers.get(k[1], k[1]), *k[2:]): value for k, value in pods}
         places = {key[2:4]: key[1] for key in found.get("pod", {})}
         if "container" in found:
             named = found["container"].items()

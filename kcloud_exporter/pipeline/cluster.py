@@ -38,6 +38,7 @@ class SourceState:
     last_success: float | None = None
     duration_seconds: float = 0.0
     samples: int = 0
+    clock_skew: float | None = None
     failure: str = ""
     reason: FailureReason | None = None
     failures: Counter[FailureReason] = field(default_factory=Counter)
@@ -72,7 +73,6 @@ class ClusterPipeline:
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
         meters = work_meters(config, cluster.name)
-        self._inventory = Inventory(cluster.name, vendors, config.global_.max_staleness)
         self._counts_work, self._per_work = bool(meters), EnergyPerWork()
         self._engine = ClusterEngine(
             vendors.with_facility(facility_meters(config, cluster.name)),
@@ -83,6 +83,7 @@ class ClusterPipeline:
             forget_after=config.global_.forget_after,
             work=meters,
         )
+        self._inventory = Inventory(cluster.name, vendors, config.global_.max_staleness, self._engine.server_of)
 
     def remember(self, samples: Floats) -> None:
         """Go on from the last samples of counters that an earlier process, or configuration, has left."""
@@ -191,6 +192,8 @@ class ClusterPipeline:
             if state.up is False:
                 log.info("source is back", extra={"cluster": outcome.cluster, "source": outcome.source})
             state.up, state.last_success, state.samples = True, now, len(outcome.rows)
+            newest = outcome.newest
+            state.clock_skew = None if newest is None else newest - now
             state.failure, state.reason = "", None
             return
         if state.up is not False or state.reason != outcome.reason:
@@ -217,6 +220,8 @@ class ClusterPipeline:
             if state.last_success is not None:
                 rows.setdefault(catalogue.SOURCE_LAST_SUCCESS.name, []).append((key, state.last_success))
                 rows.setdefault(catalogue.SOURCE_SAMPLES.name, []).append((key, float(state.samples)))
+            if state.clock_skew is not None:
+                rows.setdefault(catalogue.SOURCE_CLOCK_SKEW.name, []).append((key, state.clock_skew))
             for family, counts in (
                 (catalogue.SOURCE_FAILURES, state.failures),
                 (catalogue.SAMPLES_REJECTED, state.rejected),

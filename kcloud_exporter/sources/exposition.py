@@ -12,7 +12,7 @@ A page is read in pieces, so that no single call into C holds the interpreter fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, compress
 
@@ -58,18 +58,22 @@ class _Piece:
         return self.was >= 0
 
 
-def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0) -> Parsed:
-    """Read one page. New series are added to the index and its table.
+def parse_text(body: bytes | Iterable[bytes], index: SeriesIndex, openmetrics: bool, page: int = 0) -> Parsed:
+    """Read one page, as a whole or as it comes. New series are added to the index and its table.
 
     `page` tells apart the pages that one index reads in turn, so that each is compared with its own predecessor.
-    Raises SourceError: `parse` (the whole page is discarded, as Prometheus does) or `series_limit`.
+    Raises SourceError: `parse` (the whole page is discarded, as Prometheus does), `series_limit`, and what `body` does.
     """
+    index.begin()
     order = index.orders.get(page)
-    index.begin(page, body.count(b"\n") if order is None else len(order.slots))
+    pieces: list[_Piece] = []
     try:
-        pieces = list(_pieces(body, index, openmetrics, order))
+        if openmetrics:
+            whole = body if isinstance(body, bytes) else b"".join(body)
+            body = whole[: _end_of_samples(whole)]
+        pieces.extend(_pieces(_Text((body,) if isinstance(body, bytes) else body), index, openmetrics, order))
     finally:
-        index.end()
+        index.end(page, sum(len(p.slots) for p in pieces))
     slots = np.concatenate([p.slots for p in pieces]) if pieces else np.empty(0, np.int32)
     values = np.concatenate([p.values for p in pieces]) if pieces else np.empty(0)
     if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
@@ -78,26 +82,73 @@ def parse_text(body: bytes, index: SeriesIndex, openmetrics: bool, page: int = 0
     return columns(index, codes[codes != NO_SAMPLE], values, _joined_timestamps(pieces))
 
 
-def _pieces(body: bytes, index: SeriesIndex, openmetrics: bool, order: LineOrder | None) -> Iterator[_Piece]:
-    end = _end_of_samples(body) if openmetrics else len(body)
-    at = line = samples = 0
-    while at < end:
-        cut = body.find(b"\n", min(at + _PIECE_BYTES, end - 1), end)
-        cut = end if cut < 0 else cut
-        lines = body[at:cut].split(b"\n")
+class _Text:
+    """What of a page has not been read yet. It is taken in pieces of whole lines, and more comes when it is needed."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._here, self._at = b"", 0
+
+    def take(self) -> bytes | None:
+        """The next piece without its last newline; None when there is none."""
+        while (cut := self._here.find(b"\n", self._at + _PIECE_BYTES)) < 0:
+            if not self._more():
+                rest, self._here, self._at = self._here[self._at :], b"", 0
+                return rest.removesuffix(b"\n") if rest else None
+        piece, self._at = self._here[self._at : cut], cut + 1
+        return piece
+
+    def rest(self) -> bytes:
+        """All that there is behind the last piece."""
+        return b"".join([self._here[self._at :], *self._chunks])
+
+    def put_back(self, rest: bytes) -> None:
+        """Go on with this."""
+        self._here, self._at = rest, 0
+
+    def _more(self) -> bool:
+        """Whether something has come; when it has, it holds a newline, unless it is the end."""
+        found = [self._here[self._at :]]
+        for chunk in self._chunks:
+            found.append(chunk)
+            if b"\n" in chunk:
+                break
+        self._here, self._at = b"".join(found), 0
+        return len(found) > 1
+
+
+def _pieces(text: _Text, index: SeriesIndex, openmetrics: bool, order: LineOrder | None) -> Iterator[_Piece]:
+    line = samples = 0
+    while (taken := text.take()) is not None:
+        lines = taken.split(b"\n")
         piece = None
         if order is not None:
-            piece = _follow(lines, cut - at, index, order, line, openmetrics=openmetrics)
+            piece = _follow(lines, len(taken), index, order, line, openmetrics=openmetrics)
         if piece is not None:
-            at, line = cut + 1, line + len(lines)
+            line += len(lines)
         else:
-            reader = _Reader(body, at, end, lines, index, openmetrics=openmetrics)
-            piece, at = reader.read(), max(cut + 1, reader.read_to)
+            piece = _read(taken, lines, text, index, openmetrics=openmetrics)
             line = order.after(piece.slots) if order is not None else 0
         samples += len(piece.values)
         if samples > index.limits.series:
             raise SourceError("series_limit", f"more than {index.limits.series} series")
         yield piece
+
+
+def _read(taken: bytes, lines: list[bytes], text: _Text, index: SeriesIndex, *, openmetrics: bool) -> _Piece:
+    """Read a piece that does not repeat the last page's."""
+    try:
+        return _Reader(taken + b"\n", lines, index, openmetrics=openmetrics).read()
+    except SourceError as exc:
+        rest = text.rest()
+        if exc.reason != "parse" or not rest:
+            raise
+        # A label value may hold a raw newline, so that the last sample of a piece goes on in what comes after it.
+        whole = taken + b"\n" + rest
+        reader = _Reader(whole, lines, index, openmetrics=openmetrics)
+        piece = reader.read()
+        text.put_back(whole[max(len(taken) + 1, reader.read_to) :])
+        return piece
 
 
 def _end_of_samples(body: bytes) -> int:
@@ -138,17 +189,15 @@ def _bulk(joined: bytes, count: int, index: SeriesIndex, *, openmetrics: bool) -
 
 
 class _Reader:
-    """One piece of a page, line by line. `read_to` is where reading has come to in the page."""
+    """The lines at the beginning of `body`, one by one. `read_to` is where reading has come to in it."""
 
-    def __init__(
-        self, body: bytes, at: int, end: int, lines: list[bytes], index: SeriesIndex, *, openmetrics: bool
-    ) -> None:
-        self._body, self._at, self._end, self._lines, self._index = body, at, end, lines, index
+    def __init__(self, body: bytes, lines: list[bytes], index: SeriesIndex, *, openmetrics: bool) -> None:
+        self._body, self._lines, self._index = body, lines, index
         self._openmetrics = openmetrics
         self._offsets: list[int] = []
         self._slots: list[int] = []
         self._texts: list[bytes | None] = []
-        self.read_to = at
+        self.read_to = 0
 
     def read(self) -> _Piece:
         """Slots of all lines and numbers of all samples. Raises SourceError("parse")."""
@@ -221,7 +270,7 @@ class _Reader:
                 self._slots[i], self._texts[i] = comment, None
                 return
         if not self._offsets:
-            self._offsets = list(accumulate((len(each) + 1 for each in self._lines), initial=self._at))
+            self._offsets = list(accumulate((len(each) + 1 for each in self._lines), initial=0))
         try:
             sample = grammar.match_sample(self._body, self._offsets[i], openmetrics=self._openmetrics)
             text = sample.value if sample.time is None else sample.value + b" " + sample.time

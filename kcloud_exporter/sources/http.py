@@ -187,22 +187,26 @@ def status_error(status: int) -> SourceError:
 
 
 def decoded(fetched: Fetched, body_bytes: int) -> bytes:
-    """The bytes of an answer. CPU-bound: call it off the event loop. Raises SourceError.
+    """The bytes of an answer. CPU-bound: call it off the event loop. Raises SourceError."""
+    return b"".join(decoding(fetched, body_bytes))
+
+
+def decoding(fetched: Fetched, body_bytes: int) -> Iterator[bytes]:
+    """The bytes of an answer, some at a time, so that a large one is never there as a whole. Raises SourceError.
 
     Exactly one gzip member is accepted: thousands of small ones are a way to keep a reader busy.
     """
     if fetched.encoding != "gzip":
         if not fetched.is_framed and fetched.raw and not fetched.raw.endswith((b"\n", b"}")):
             raise SourceError("truncated", "the answer does not say where it ends, and ends within a line")
-        return fetched.raw
-    pieces: list[bytes] = []
+        yield fetched.raw
+        return
     size = 0
     for piece in _unzipped(fetched.raw):
         size += len(piece)
         if size > body_bytes:
             raise SourceError("body_size", f"more than {body_bytes} bytes when decompressed")
-        pieces.append(piece)
-    return b"".join(pieces)
+        yield piece
 
 
 def _unzipped(raw: bytes) -> Iterator[bytes]:

@@ -77,21 +77,24 @@ def parse_vector(body: bytes, index: SeriesIndex, page: int = 0) -> Parsed:
     if kind not in ("vector", "matrix"):
         raise SourceError("parse", f"the answer is a {kind[:20]!r}, not a vector or matrix")
     result = bytes(answer.data.result)
-    index.begin(page, result.count(_METRIC))
+    index.begin()
     order = index.orders.get(page)
     pieces: list[_Piece] = []
     first = total = 0
-    for text in _pieces(result):
-        piece = _follow(text, index.orders.get(page), first, matrix=kind == "matrix")
-        if piece is None:
-            piece = _read(text, index, matrix=kind == "matrix")
-            first = order.after(piece.slots) if order is not None else 0
-        else:
-            first += len(piece.slots)
-        total += len(piece.slots)
-        if total > index.limits.series:
-            raise SourceError("series_limit", f"more than {index.limits.series} series")
-        pieces.append(piece)
+    try:
+        for text in _pieces(result):
+            piece = _follow(text, order, first, matrix=kind == "matrix")
+            if piece is None:
+                piece = _read(text, index, matrix=kind == "matrix")
+                first = order.after(piece.slots) if order is not None else 0
+            else:
+                first += len(piece.slots)
+            total += len(piece.slots)
+            if total > index.limits.series:
+                raise SourceError("series_limit", f"more than {index.limits.series} series")
+            pieces.append(piece)
+    finally:
+        index.end(page, total)
     slots = np.concatenate([p.slots for p in pieces])
     if order is None or len(order.slots) != len(slots) or not all(p.followed for p in pieces):
         index.remember_order(page, slots)

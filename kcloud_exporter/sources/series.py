@@ -107,14 +107,14 @@ class SeriesIndex:
         self.orders: dict[int, LineOrder] = {}
         self.timestamped = False
 
-    def begin(self, page: int, lines: int) -> None:
-        """Before a page of about `lines` lines: a page that changes its series each time must not fill memory."""
-        self._page_lines[page] = lines
+    def begin(self) -> None:
+        """Before a page: one that changes its series each time must not fill memory."""
         if len(self.keys) > 2 * sum(self._page_lines.values()) + _SPARE_KEYS:
             self.forget()
 
-    def end(self) -> None:
-        """After a page: what helped to understand its new series is of no more use."""
+    def end(self, page: int, lines: int) -> None:
+        """After a page of so many lines: what helped to understand its new series is of no more use."""
+        self._page_lines[page] = lines
         self._blocks.clear()
 
     def add_comment(self, line: bytes) -> int:
@@ -225,7 +225,7 @@ class SeriesIndex:
         What nobody wants is dropped as well: it is validated again when it appears.
         """
         moved = SeriesIndex(table, self.wanted, self.target_labels, self.limits)
-        moved._names, moved.timestamped = self._names, self.timestamped
+        moved._names, moved.timestamped, moved._page_lines = self._names, self.timestamped, self._page_lines
         moved._canonical = self._canonical.moved(new_rows)
         for key, slot in self.slots.items():
             row = self.codes[slot]

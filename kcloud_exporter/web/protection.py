@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, TypeAlias, cast
 
 from aiohttp import web
 
@@ -35,6 +35,10 @@ _HEAD_END: Final = b"\r\n\r\n"
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+Dropped: TypeAlias = Literal["limit", "head", "stalled"]
+"""Why a connection was ended: too many at once, no whole request in time, a reader that takes nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What each connection, and all of them together, must keep to. Times in seconds."""
@@ -48,10 +52,10 @@ DEFAULTS: Final = Limits()
 
 
 class Gate:
-    """How many connections are open."""
+    """How many connections are open, and who hears of those that are ended."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.open = most, 0
+    def __init__(self, most: int, dropped: Callable[[Dropped], None]) -> None:
+        self.most, self.open, self.dropped = most, 0, dropped
 
 
 class Guard(asyncio.Protocol):
@@ -71,6 +75,7 @@ class Guard(asyncio.Protocol):
         """Begin, or turn the client away when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         if self._gate.open >= self._gate.most:
+            self._gate.dropped("limit")
             self._transport.write(_BUSY)
             self._transport.close()
             return
@@ -144,18 +149,22 @@ class Guard(asyncio.Protocol):
             self._inner.resume_writing()
 
     def _await_head(self) -> None:
-        self._head = asyncio.get_running_loop().call_later(self._limits.head, self._abort)
+        self._head = asyncio.get_running_loop().call_later(self._limits.head, self._abort_silent)
 
     def _cancel_head(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
 
+    def _abort_silent(self) -> None:
+        self._abort("head")
+
     def _abort_stalled(self) -> None:
         self._stalled = True
-        self._abort()
+        self._abort("stalled")
 
-    def _abort(self) -> None:
+    def _abort(self, reason: Dropped) -> None:
+        self._gate.dropped(reason)
         if self._transport is not None:
             self._transport.abort()
 
@@ -184,10 +193,18 @@ def streaming(request: web.Request, lost: Callable[[bool], None]) -> None:
 
 
 async def listen(
-    runner: web.AppRunner, host: str, port: int, ssl_context: ssl.SSLContext | None, limits: Limits
+    runner: web.AppRunner,
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext | None,
+    limits: Limits,
+    dropped: Callable[[Dropped], None],
 ) -> asyncio.Server:
-    """Serve a set-up runner on an address behind guards. Raises OSError when the address cannot be had."""
-    server, gate = runner.server, Gate(limits.connections)
+    """Serve a set-up runner on an address behind guards. Raises OSError when the address cannot be had.
+
+    `dropped` hears of every connection that a guard ends.
+    """
+    server, gate = runner.server, Gate(limits.connections, dropped)
     if server is None:
         raise RuntimeError("the runner is not set up")
 

@@ -73,7 +73,7 @@ async def start_site(
     runner = web.AppRunner(app, shutdown_timeout=5.0)
     await runner.setup()
     try:
-        server = await protection.listen(runner, host, port, ssl_context, limits)
+        server = await protection.listen(runner, host, port, ssl_context, limits, app[DEPS].dropped)
     except OSError as exc:
         await runner.cleanup()
         mend = "choose another with --web.listen-address"

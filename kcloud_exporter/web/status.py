@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from kcloud_exporter.web.auth import WebAuth
+from kcloud_exporter.web.protection import Dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class WebDeps:
     enable_lifecycle: bool
     auth: WebAuth | None
     observe: Callable[[str, str, int, float], None]
+    dropped: Callable[[Dropped], None]
 
 
 DEPS: Final = web.AppKey("deps", WebDeps)

@@ -19,7 +19,7 @@ from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.history.series import History
 from kcloud_exporter.runtime import Runtime
-from kcloud_exporter.web.server import build_app, start_site
+from kcloud_exporter.web.server import Site, build_app, start_site
 from kcloud_exporter.web.status import WebDeps
 
 
@@ -50,6 +50,7 @@ class Program:
         self.port = 0
         self.observed: list[str] = []
         self.session: aiohttp.ClientSession
+        self.site: Site
 
     async def get(self, path: str, method: str = "GET", /, **headers: str) -> Reply:
         """Ask for a path below /api/v1 (or an absolute one)."""
@@ -70,6 +71,7 @@ class Program:
             reload=self.runtime.reload,
             enable_lifecycle=False,
             auth=None,
+            dropped=lambda _: None,
             observe=lambda route, *_: self.observed.append(route),
         )
 
@@ -80,8 +82,8 @@ async def running(spec: FleetSpec | None = None, *, ticks: int = 2) -> AsyncIter
         config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
         runtime = Runtime(config, lambda: config)
         program = Program(fleet, runtime)
-        site = await start_site(build_app(program.web_deps(), program.routes()), "127.0.0.1", 0, None)
-        program.port = site.port
+        program.site = await start_site(build_app(program.web_deps(), program.routes()), "127.0.0.1", 0, None)
+        program.port = program.site.port
         try:
             for tick in range(ticks):
                 await asyncio.sleep(0.5 * bool(tick))  # counters need two samples
@@ -90,5 +92,5 @@ async def running(spec: FleetSpec | None = None, *, ticks: int = 2) -> AsyncIter
                 program.session = session
                 yield program
         finally:
-            await site.close()
+            await program.site.close()
             await runtime.close()

@@ -90,6 +90,7 @@ async def asked(served: Served, folder: Path, *arguments: str) -> str:
     )
     said = (await process.communicate())[0].decode()
     assert process.returncode == 0, said[-8000:]
+    print(said[said.rfind("Test cases:") :])
     return said
 
 

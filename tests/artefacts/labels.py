@@ -41,8 +41,8 @@ def page_schema() -> dict[str, Labels]:
     """Every family of the page, with the labels of the target that Prometheus adds."""
     families = [*catalogue.FAMILIES.values(), catalogue.cluster_info(()), *own_families()]
     schema = {family.name: frozenset(family.labels) | TARGET for family in families}
-    latency = "kcloud_exporter_http_request_duration_seconds"
-    return schema | {f"{latency}_bucket": schema[latency] | {"le"}} | dict(OF_PROMETHEUS)
+    buckets = {f"{f.name}_bucket": schema[f.name] | {"le"} for f in families if str(f.type) == "histogram"}
+    return schema | buckets | dict(OF_PROMETHEUS)
 
 
 def full_schema(values: Values) -> dict[str, Labels]:

@@ -98,3 +98,20 @@ def test_what_cannot_be_measured_is_refused(arguments: list[str], capsys: pytest
 def test_without_a_part_it_is_the_cycle() -> None:
     args: argparse.Namespace = parser().parse_args(["bench"])
     assert args.parts == []
+
+
+@pytest.mark.parametrize("churn", ["0", "5"])
+def test_a_soak_of_the_running_program(churn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "bench.json"
+    small = ["--series=2000", "--soak-cycles=4", "--soak-interval=1", f"--soak-churn={churn}"]
+    assert main(["bench", "soak", *small, "--json", str(kept)]) == 0
+
+    assert "MiB in ten cycles" in capsys.readouterr().out
+    (run,) = json.loads(kept.read_text())["runs"]
+    (told,) = run["soak"]
+    assert told["cycles"] == 4
+    assert (told["churned"] > 0) == (churn == "5")
+    assert 50 < told["first_mib"] <= told["most_mib"] < 1000
+    assert told["requests"] > 10
+    assert 0 < told["latency_seconds"]["0.5"] <= told["latency_seconds"]["0.99"] <= told["latency_seconds"]["1"]
+    assert told["cpu_seconds"] > 0

@@ -17,10 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FIGURES: Final = Path(__file__).parent / "figures" / "mutation.json"
@@ -33,15 +33,14 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "derive/ledger.py": (*_BOOKS, "tests/test_fleet_ledger.py"),
     "derive/energy.py": ("tests/derive/test_energy.py", "tests/test_runtime.py", "tests/test_work.py"),
     "derive/attribution.py": (*_BOOKS, "tests/vendors/test_duplication.py", "tests/test_fleet_ledger.py"),
-    "storage/counters.py": (
-        "tests/storage/test_leftovers.py",
-        "tests/storage/test_counters.py",
+    "storage/counters.py": ("tests/storage", "tests/test_persistence.py", "tests/real/test_disk.py"),
+    "storage/books.py": (
+        "tests/storage/test_books.py",
         "tests/storage/test_disk_trouble.py",
-        "tests/storage",
+        "tests/test_persistence.py",
     ),
 }
-"""Module → its tests, the quickest first."""
-SECONDS: Final = 300.0
+"""Module → its tests."""
 _COMPARED: Final = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
     ast.Is: "is not", ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in",
@@ -59,10 +58,14 @@ class Mutant:
 
     module: str
     line: int
+    column: int
     start: int
     end: int
     old: str
     new: str
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column} {' '.join(self.old.split())} → {' '.join(self.new.split())}"[:160]
 
     def text(self, source: str) -> str:
         """The module with the mistake."""
@@ -90,7 +93,8 @@ def mutants(module: str) -> list[Mutant]:
                 if last is node
                 else starts[last.lineno - 1] + last.col_offset  # type: ignore[attr-defined]
             )
-            mutant = Mutant(module, node.lineno, start, end, source[start:end], new)  # type: ignore[attr-defined]
+            column = start - starts[node.lineno - 1]  # type: ignore[attr-defined]
+            mutant = Mutant(module, node.lineno, column, start, end, source[start:end], new)  # type: ignore[attr-defined]
             try:
                 ast.parse(mutant.text(source))
             except SyntaxError:
@@ -135,40 +139,93 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST, str]]:
             yield node, node, "return None"
 
 
-def is_killed(folder: Path, mutant: Mutant) -> bool:
-    """Whether the tests of its module notice."""
-    file = folder / "kcloud_exporter" / mutant.module
-    source = (ROOT / "kcloud_exporter" / mutant.module).read_text(encoding="utf-8")
-    file.write_text(mutant.text(source), encoding="utf-8")
-    tests = [test for test in MODULES[mutant.module] if (folder / test).exists()]
-    try:
-        for test in tests:
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", test]
-            environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-            try:
-                done = subprocess.run(command, cwd=folder, capture_output=True, timeout=SECONDS, env=environment)
-            except subprocess.TimeoutExpired:
-                return True
-            if done.returncode:
-                return True
-        return False
-    finally:
-        file.write_text(source, encoding="utf-8")
+class Tests:
+    """The tests of the modules, in a copy of the project; only those that enter what was changed are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.chaos.trials"]
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def close(self) -> None:
+        """End the process that runs them."""
+        self._process.terminate()
+        self._process.wait()
+
+    def _trial(self, tests: Sequence[str], seconds: float, record: Path | None = None) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        asked = {"tests": tests, "seconds": seconds, "record": str(record) if record else None}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def _of(self, module: str) -> dict[str, Any]:
+        """Test → the functions of the module that it enters, and its seconds. All must pass to begin with."""
+        if module not in self._known:
+            found = self._trial(MODULES[module], 600.0, self._folder / "kcloud_exporter" / module)
+            if found["code"] != 0:
+                raise RuntimeError(f"the tests of {module} do not pass as it is: pytest ended with {found['code']}")
+            self._known[module] = found["recorded"]
+        return self._known[module]
+
+    def kill(self, mutant: Mutant) -> bool:
+        """Whether the tests of its module notice."""
+        known = self._of(mutant.module)
+        file = self._folder / "kcloud_exporter" / mutant.module
+        source = (ROOT / "kcloud_exporter" / mutant.module).read_text(encoding="utf-8")
+        around = _functions_around(source, mutant.line)
+        # What belongs to no function is done when the module is imported, so it concerns every test.
+        chosen = [test for test, of in known.items() if not around or around & set(of["entered"])]
+        chosen.sort(key=lambda test: float(known[test]["seconds"]))
+        if not chosen:
+            return False
+        patience = 30.0 + 10 * sum(known[test]["seconds"] for test in chosen)
+        file.write_text(mutant.text(source), encoding="utf-8")
+        try:
+            return bool(self._trial(chosen, patience)["code"] != 0)
+        finally:
+            file.write_text(source, encoding="utf-8")
+
+
+def _functions_around(source: str, line: int) -> set[int]:
+    """The first lines, as code objects tell them, of the functions in which a line stands."""
+    found: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.body[0].lineno <= line <= (
+            node.end_lineno or 0
+        ):
+            found.add(min([node.lineno, *(each.lineno for each in node.decorator_list)]))
+    return found
 
 
 def main() -> None:
     """Take a sample of each module's mutants in turn until the time is over, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=int, default=40, help="mutants of each module (default 40)")
+    parser.add_argument("--sample", type=int, default=40, help="mutants of each module (default 40; 0: all)")
     parser.add_argument("--minutes", type=float, default=30.0, help="stop after so many minutes (default 30)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--survivors", action="store_true", help="only those that survived the last time")
+    parser.add_argument("--only", choices=MODULES, action="append", help="only this module")
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
     chosen: dict[str, list[Mutant]] = {}
-    results: dict[str, dict[str, object]] = {}
-    for module in MODULES:
+    results: dict[str, dict[str, Any]] = {}
+    for module in arguments.only or MODULES:
         every = mutants(module)
-        chosen[module] = random.Random(arguments.seed).sample(every, min(arguments.sample, len(every)))
+        if arguments.survivors:
+            results = results or json.loads(FIGURES.read_text(encoding="utf-8"))
+            found: dict[str, Any] = results[module]
+            chosen[module] = [mutant for mutant in every if str(mutant) in found["survivors"]]
+            found["tried"], found["survivors"] = found["tried"] - len(chosen[module]), []
+            continue
+        chosen[module] = random.Random(arguments.seed).sample(every, min(arguments.sample or len(every), len(every)))
         results[module] = {"mutants": len(every), "tried": 0, "killed": 0, "survivors": []}
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         folder = Path(name)
@@ -178,22 +235,22 @@ def main() -> None:
                 shutil.copytree(origin, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(origin, folder / part)
-        for number in range(arguments.sample):
+        tests = Tests(folder)
+        for number in range(max(map(len, chosen.values()))):
             for module, wanted in chosen.items():
                 if number >= len(wanted) or time.monotonic() > ends:
                     continue
                 mutant, result = wanted[number], results[module]
-                killed = is_killed(folder, mutant)
-                result["tried"] = int(str(result["tried"])) + 1
-                result["killed"] = int(str(result["killed"])) + killed
+                killed = tests.kill(mutant)
+                result["tried"] += 1
+                result["killed"] += killed
                 if not killed:
-                    survivors = result["survivors"]
-                    assert isinstance(survivors, list)
-                    survivors.append(f"line {mutant.line}: {mutant.old.strip()} → {mutant.new.strip()}"[:160])
+                    result["survivors"].append(str(mutant))
                 print(f"{module}:{mutant.line} {mutant.old!r} -> {mutant.new!r} {'killed' if killed else 'SURVIVED'}")
                 sys.stdout.flush()
                 FIGURES.parent.mkdir(exist_ok=True)
                 FIGURES.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        tests.close()
 
 
 if __name__ == "__main__":

@@ -134,3 +134,12 @@ def test_ten_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: i
         total("kcloud_pod_energy_joules_total"), rel=1e-9
     )
     assert seen + told == pytest.approx(now - STEP, abs=STEP)
+
+
+def test_nobody_can_change_an_energy_table_that_was_handed_out() -> None:
+    totals, shown = Totals(), Table(Keys([("c", "cpu")]), np.array([5.0]))
+    totals.add(shown, 2.0, 0.0)
+    table = totals.table(shown)
+    assert table.values.tolist() == [10.0]
+    with pytest.raises(ValueError, match="read-only"):
+        table.values[0] = 0.0

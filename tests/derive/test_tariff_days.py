@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -109,3 +109,25 @@ def test_the_half_hour_that_comes_twice_on_lord_howe_has_its_period_twice() -> N
     held = [minute for minute in range(24 * 60 + 30) if price(zone, int(begin) // 60 + minute) == 170.0]
 
     assert held == [*range(100, 120), *range(130, 160)]
+
+
+@pytest.mark.parametrize("name", ["Asia/Seoul", "Europe/Paris", "Australia/Lord_Howe"])
+def test_the_days_of_two_years_add_up_to_the_two_years(name: str) -> None:
+    """With a clock that is set four times meanwhile: no hour is lost between two days, and none counts twice."""
+    zone, first = ZoneInfo(name), date(2026, 1, 1)
+    days = [first + timedelta(days=offset) for offset in range((date(2028, 1, 1) - first).days + 1)]
+    bounds = [midnight(day, zone) for day in days]
+    cost_of = cache(partial(price, zone))
+    watts, totals, by_day = Table(Keys([("c", "a")]), np.array([731.0])), Totals(), []
+    for begin, end in pairwise(bounds):
+        before = totals.values.sum()
+        # Cycles of 4 h and what is left of the day: longer than any that is counted, which is no matter here.
+        for at in np.arange(begin, end, 4 * 3600.0).tolist():
+            until = min(at + 4 * 3600.0, end)
+            totals.add(per_second(watts, mean_price(cost_of, at, until)), until - at, until)
+        by_day.append(totals.values.sum() - before)
+    lengths = {round((end - begin) / 60) for begin, end in pairwise(bounds)}
+    minutes = range(int(bounds[0]) // 60, int(bounds[-1]) // 60)
+    assert lengths == {"Asia/Seoul": {1440}, "Europe/Paris": {1380, 1440, 1500}}.get(name, {1410, 1440, 1470})
+    assert math.fsum(by_day) == pytest.approx(totals.values.sum(), rel=1e-12)
+    assert totals.values.sum() == pytest.approx(0.731 * math.fsum(map(cost_of, minutes)) / 60, rel=1e-9)

@@ -84,17 +84,27 @@ async def check_all(pipeline: Pipeline, snapshot: Snapshot, *, every: int = 1) -
 async def test_every_number_of_the_fleet_follows_from_what_was_printed(
     fleet: Fleet, idle: Policy, overhead: Policy
 ) -> None:
+    seen = await check_fleet(fleet, idle, overhead)
+    assert set(seen) == {*EXPLAINED, *SITES} - {"kcloud_accelerator_power_limit_watts"}, "the fleet prints no limits"
+
+
+@pytest.mark.parametrize("policy", ["unattributed", "proportional"])
+async def test_every_number_of_a_fleet_of_all_makers_with_pods_and_vms_does(policy: Policy) -> None:
+    async with Fleet(FleetSpec(size="mixed", frozen=True, ailing=True)) as mixed:
+        assert set(await check_fleet(mixed, policy, policy)) == {*EXPLAINED, *SITES}
+
+
+async def check_fleet(fleet: Fleet, idle: Policy, overhead: Policy) -> Counter[str]:
+    """How many numbers of each family were checked after two cycles."""
     config = config_of(fleet, idle, overhead)
     runtime = Runtime(config, lambda: config)
     try:
         for _ in range(2):
             await runtime.tick()
         assert runtime.store.current is not None
-        seen = await check_all(runtime.pipeline, runtime.store.current, every=3 if overhead == "proportional" else 1)
+        return await check_all(runtime.pipeline, runtime.store.current, every=3 if overhead == "proportional" else 1)
     finally:
         await runtime.close()
-
-    assert set(seen) == {*EXPLAINED, *SITES} - {"kcloud_accelerator_power_limit_watts"}, "the fleet prints no limits"
 
 
 async def test_what_is_carried_over_is_told_as_held(fleet: Fleet) -> None:

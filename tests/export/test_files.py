@@ -6,17 +6,23 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prometheus_client import CollectorRegistry
 from pypdf import PdfReader
 
 from kcloud_exporter.errors import ExportError
+from kcloud_exporter.export.job import make
 from kcloud_exporter.export.request import read_request
-from tests.export.making import COMPONENTS, END, Kept, joules, keep
+from kcloud_exporter.history.embedded import EmbeddedHistory
+from kcloud_exporter.history.state import HistoryState
+from tests.export.making import COMPONENTS, END, ORIGIN, Kept, cycle, joules, keep
 from tests.history.snapshots import T0
 
 FORMATS = ("json", "csv", "parquet", "excel", "pdf")
@@ -223,3 +229,17 @@ class TestRefusedBeforeAnyWork:
         with pytest.raises(ExportError, match="pdf has at most 100") as refused:
             await kept.file("power", {"format": "pdf", "step": "60s"})
         assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(("interval", "told"), [(60.0, 0.25), (240.0, 1.0), (120.0, 0.5)])
+async def test_a_cycle_speaks_for_the_time_until_the_next_one(tmp_path: Path, interval: float, told: float) -> None:
+    history = EmbeddedHistory(tmp_path, 1e9, HistoryState(CollectorRegistry()), clock=lambda: END)
+    for at in range(int(T0) - 240, int(END) + 240, 240):
+        history._queue.put(cycle(float(at), ("ml",), gap=False))
+    await history.close()
+    kept = Kept(tmp_path, ("ml",))
+    job = kept.job("power", {"step": "1h"})
+    about = await make(replace(job, origin=replace(ORIGIN, interval=interval)), io.BytesIO())
+
+    assert about["completeness"] == {name: pytest.approx(told, abs=0.02) for name in ("seoul-a", "busan-a")}
+    assert about["complete"] is (told == 1.0)

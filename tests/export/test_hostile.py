@@ -18,6 +18,7 @@ from pypdf import PdfReader
 
 from kcloud_exporter.export.safe import CELL, cell, csv_text, markup
 from tests.export.making import Kept, keep
+from tests.fuzz.mutants import TIMES
 
 HOSTILE = (
     '=HYPERLINK("http://evil/","x")', "=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\x00=1", "＝1+1",
@@ -85,7 +86,7 @@ async def test_a_pdf_holds_the_names_as_text_and_nothing_of_them_as_markup(
     assert not [page for page in reader.pages if "/XObject" in str(page["/Resources"])], "no image"
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 @given(st.text(max_size=50))
 def test_any_text_is_safe_in_every_form(text: str) -> None:
     assert not csv_text(text).startswith(FORMULA)

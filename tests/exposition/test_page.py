@@ -111,6 +111,23 @@ async def test_narrowed_to_a_cluster_leaves_the_others_and_the_sites_out(pages: 
     assert not [key for key in shown if key.startswith("kcloud_site")]
 
 
+async def test_narrowed_pages_of_large_and_small_clusters_are_parts_of_the_whole() -> None:
+    def large(cluster: str, nodes: int) -> Table:
+        return Table(Keys([(cluster, f"n{n}", "cpu") for n in range(nodes)]), np.arange(1.0, nodes + 1))
+
+    sizes = {"a": 3, "b": 2000, "c": 4, "d": 5, "e": 1500, "f": 6}
+    clusters = {
+        name: ClusterSnapshot(name, "s", {catalogue.NODE_POWER.name: large(name, n)}) for name, n in sizes.items()
+    }
+    store = PageStore(lambda _: b"", lambda: 0.0)
+    store.render(Snapshot(0.0, 1, clusters, {}))
+    whole = samples(await store.page(Variant(), gzip=False))
+    for chosen in ("a", "b", "ac", "cd", "bf", "adef", "abcdef"):
+        shown = samples(gzip.decompress(await store.page(Variant(clusters=frozenset(chosen)), gzip=True)))
+        assert shown == {k: v for k, v in whole.items() if "cluster=" not in k or k.split('cluster="')[1][0] in chosen}
+        assert sum(key.startswith("kcloud_node_power_watts{") for key in shown) == sum(sizes[name] for name in chosen)
+
+
 async def test_narrowed_to_levels(pages: PageStore) -> None:
     shown = samples(await pages.page(Variant(levels=frozenset({"cluster", "site"})), gzip=False))
 

@@ -161,3 +161,50 @@ async def test_forty_nine_of_fifty_are_dead_at_the_start_and_the_one_is_served()
     assert page['kcloud_cluster_power_watts{cluster="c00",component="gpu"}'] > 0
     ups = [v for s, v in page.items() if s.startswith("kcloud_source_up")]
     assert sorted(ups) == [0.0] * 49 + [1.0]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_an_hour_wrong_is_told_and_moves_no_joule(hours: int) -> None:
+    """Two clusters that differ in nothing but the times that their samples carry."""
+    names = ("right", "wrong")
+
+    async def answer(request: web.Request) -> web.Response:
+        ahead = 3600 * hours * (request.path == "/wrong")
+        stamp = int(1000 * (time.time() + ahead))
+        page = page_of("same").decode().replace("\n", f" {stamp}\n").replace(f"gauge {stamp}", "gauge")
+        return web.Response(text=page, content_type="text/plain")
+
+    async with served(dict.fromkeys(names, answer)) as url:
+        data = config_of({name: f"{url}/{name}" for name in names})
+        async with runtime_of(data) as runtime:
+            for _ in range(3):
+                await runtime.tick()
+                await asyncio.sleep(0.2)
+            page = samples(await lines_of(runtime))
+    skew = {name: page[f'kcloud_source_clock_skew_seconds{{cluster="{name}",source="dcgm"}}'] for name in names}
+    assert abs(skew["right"]) < 60
+    assert abs(skew["wrong"] - 3600 * hours) < 60
+    for family in ("kcloud_cluster_power_watts", "kcloud_cluster_energy_joules_total"):
+        right, wrong = (page[f'{family}{{cluster="{name}",component="gpu"}}'] for name in names)
+        assert right == wrong > 0, family
+    assert page['kcloud_energy_gap_seconds_total{cluster="wrong"}'] == 0
+
+
+async def test_an_exporter_that_renames_its_metrics_is_seen() -> None:
+    """An upgrade at work: the answers are good, but what they hold has names that no table knows."""
+    special: dict[str, Answer] = {}
+    async with served(special) as url:
+        data = config_of({"a": f"{url}/a"})
+        data["global"] |= {"interval": "1s", "timeout": "900ms", "max_staleness": "1s"}
+        async with runtime_of(data) as runtime:
+            await runtime.tick()
+            before = samples(await lines_of(runtime))
+            special["a"] = answering(page_of("a").replace(b"DCGM_FI_DEV_POWER_USAGE", b"DCGM_FI_DEV_POWER_NOW"))
+            await asyncio.sleep(1.1)
+            await runtime.tick()
+            after = samples(await lines_of(runtime))
+    known, up = 'kcloud_source_samples{cluster="a",source="dcgm"}', 'kcloud_source_up{cluster="a",source="dcgm"}'
+    assert (before[known], before[up]) == (2, 1)
+    assert (after[known], after[up]) == (0, 1), "it answers, and nothing of it is known"
+    assert 'kcloud_cluster_power_watts{cluster="a",component="gpu"}' not in after, "absent, not 0"
+    assert 'kcloud_cluster_power_watts{cluster="a",component="gpu"}' in before

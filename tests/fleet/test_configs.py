@@ -30,6 +30,21 @@ async def test_direct_scrape_names_every_exporter_once(fleet: Fleet) -> None:
     assert found == {(e.cluster, "generic" if e.vendor in without_table else e.vendor, e.url) for e in fleet.exporters}
 
 
+async def test_an_exporter_inside_a_vm_that_names_no_host_has_a_label_that_does() -> None:
+    async with Fleet(FleetSpec(size="mixed", frozen=True)) as running:
+        (gaudi,) = [each for each in running.exporters if (each.node, each.vendor) == ("tune-1", "gaudi")]
+        (cluster,) = running.kcloud_config()["clusters"]
+        found = [each["exporter"] for each in cluster["sources"] if gaudi.url in each["exporter"]["targets"]]
+        assert found == [{"vendor": "gaudi", "targets": [gaudi.url], "labels": {"node": "tune-1"}}]
+        (job,) = [j for j in running.prometheus_config("mixed-a")["scrape_configs"] if j["job_name"] == "gaudi"]
+        named = {group["targets"][0]: group["labels"].get("node") for group in job["static_configs"]}
+        assert {host: node for host, node in named.items() if node} == {urlsplit(gaudi.url).netloc: "tune-1"}
+        inside = {each.url for each in running.exporters if each.node == "render-1"}
+        (dcgm,) = [j for j in running.prometheus_config("mixed-a")["scrape_configs"] if j["job_name"] == "dcgm"]
+        bare = [group for group in dcgm["static_configs"] if f"http://{group['targets'][0]}/metrics" in inside]
+        assert [group.get("labels") for group in bare] == [None], "no pod of Kubernetes runs in it"
+
+
 async def test_a_bmc_address_is_an_alias_of_its_node(fleet: Fleet) -> None:
     for cluster in fleet.kcloud_config()["clusters"]:
         aliases = cluster["nodes"]["aliases"]

@@ -17,6 +17,7 @@ WORLDS = {
     "demo": build_world(FleetSpec(), START),
     "frozen": build_world(FleetSpec(seed=3, frozen=True), START),
     "mixed": build_world(FleetSpec(size="mixed"), START),
+    "ailing": build_world(FleetSpec(size="mixed", ailing=True), START),
     "large": build_world(FleetSpec(nodes_per_cluster=6, gpus_per_node=8), START),
 }
 a_world = st.sampled_from(sorted(WORLDS))
@@ -136,7 +137,7 @@ def test_a_large_fleet_is_one_cluster_of_the_size_asked_for() -> None:
     assert len(seen["big-a"]["accelerators"]) == 48
 
 
-@pytest.mark.parametrize("wrong", [{"step_seconds": 0}, {"nodes_per_cluster": 0}, {"gpus_per_node": 0}])
+@pytest.mark.parametrize("wrong", [{"step_seconds": 0}, {"nodes_per_cluster": 0}, {"gpus_per_node": 0}, {"ailing": 1}])
 def test_an_impossible_fleet_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         FleetSpec(**wrong)  # type: ignore[arg-type]

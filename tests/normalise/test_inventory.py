@@ -32,7 +32,7 @@ def shown(tables: dict[str, Table], fact: str) -> dict[tuple[str, ...], float]:
 
 
 def test_a_container_is_where_its_pod_is() -> None:
-    source, inventory = Source(), Inventory("c", VENDORS, 45.0)
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, str)
     source.add("kube_pod_info", namespace="a", pod="p", node="n1", created_by_kind="Job", created_by_name="<none>")
     source.add(
         "kube_pod_container_info", namespace="a", pod="p", container="x", container_id="containerd://1", image="i"
@@ -47,15 +47,29 @@ def test_a_container_is_where_its_pod_is() -> None:
     }
 
 
+def test_a_pod_and_its_container_are_on_the_server_of_their_node_and_move_with_it() -> None:
+    servers = {"worker-1": "hyp-1"}
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, lambda node: servers.get(node, node))
+    source.add("kube_pod_info", namespace="a", pod="p", node="worker-1")
+    source.add("kube_pod_container_info", namespace="a", pod="p", container="x")
+    source.add("kube_node_role", node="worker-1", role="worker")
+    for at, server in ((0.0, "hyp-1"), (15.0, "hyp-1"), (30.0, "hyp-2")):
+        servers["worker-1"] = server
+        inventory.ingest([source.answer(r0=1, r1=1, r2=1)], at)
+        tables = inventory.tables(at)
+        assert [key[1] for fact in ("pod", "container") for key in shown(tables, fact)] == [server, server]
+        assert shown(tables, "node_role") == {("c", "worker-1", "worker"): 1.0}
+
+
 def test_the_things_own_labels_win_over_those_of_the_target() -> None:
-    source, inventory = Source(), Inventory("c", VENDORS, 45.0)
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, str)
     source.add("kube_node_role", node="where-ksm-runs", exported_node="n1", role="control-plane")
     inventory.ingest([source.answer(r0=1)], 0.0)
     assert shown(inventory.tables(0.0), "node_role") == {("c", "n1", "control-plane"): 1.0}
 
 
 def test_only_the_row_of_a_condition_that_means_ready_counts() -> None:
-    source, inventory = Source(), Inventory("c", VENDORS, 45.0)
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, str)
     for condition in ("Ready", "MemoryPressure"):
         for status in ("true", "false", "unknown"):
             source.add("kube_node_status_condition", node="n1", condition=condition, status=status)
@@ -66,7 +80,7 @@ def test_only_the_row_of_a_condition_that_means_ready_counts() -> None:
 
 
 def test_facts_are_carried_for_max_staleness_and_then_gone() -> None:
-    source, inventory = Source(), Inventory("c", VENDORS, 45.0)
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, str)
     source.add("kube_node_role", node="n1", role="worker")
     source.add("kube_node_role", node="n2", role="worker")
     inventory.ingest([source.answer(r0=1, r1=1)], 0.0)

@@ -169,3 +169,11 @@ class TestKubernetesNodes:
         assert cluster.shown("kcloud_pod_power_watts")["hyp-2", "a", "p", "gpu"] == 300
         assert ("hyp-1", "gpu") not in cluster.shown("kcloud_node_power_watts")
         assert balanced(cluster)
+
+    def test_its_hypervisor_knows_where_it_is_better_than_openstack_that_is_told_late(self, cluster: Cluster) -> None:
+        text = NODE.format("hyp-2", 150) + self.GUEST_GPU + vm(1, 60, "hyp-2")
+        text += INVENTORY.format("worker-1", "10.0.0.9", UUID.format(1))
+        cluster.cycle(text, 15.0)
+        cluster.cycle(text + server(1, "worker-1"), 30.0)  # it says hyp-1
+        assert cluster.shown("kcloud_pod_power_watts")["hyp-2", "a", "p", "gpu"] == 300
+        assert balanced(cluster)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tests.real.programs import Program, answers, free_port, require, start
 
 APC, SENTRY4, UPS = "1.3.6.1.4.1.318.1.1.26", "1.3.6.1.4.1.1718.4.1.8", "1.3.6.1.2.1.33.1.4.4.1"
+RARITAN = "1.3.6.1.4.1.13742.6.5.4.3.1"
 
 
 def _index(*labels: str) -> list[dict[str, str]]:
@@ -49,6 +50,14 @@ METRICS: Final[Mapping[str, list[dict[str, Any]]]] = {
                 _named("st4OutletID", f"{SENTRY4}.2.1.2", *_ST4),
                 _named("st4OutletName", f"{SENTRY4}.2.1.3", *_ST4),
             ],
+        }
+    ],
+    "raritan": [
+        {
+            "name": "measurementsOutletSensorValue",
+            "oid": f"{RARITAN}.4",
+            "help": "The sensor reading as an unsigned integer",
+            "indexes": _index("pduId", "outletId", "sensorType"),
         }
     ],
     "ups": [

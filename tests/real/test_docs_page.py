@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from kcloud_exporter.web.server import build_app, start_site
 from tests.api.program import Program, running
 from tests.real.chromium import DESKTOP, PHONE, browser
 
@@ -51,6 +53,24 @@ async def test_every_operation_is_shown_found_and_tried(tmp_path: Path) -> None:
             answers = [said for said in tab.complaints() if "404" not in said]
             assert answers == [], "the browser itself complains of a 404 that was asked for; nothing else"
             assert {url.split("/")[2] for url in tab.requests() if not url.startswith("data:")} == {base.split("/")[2]}
+
+
+async def test_it_outlives_a_restart_of_the_server(tmp_path: Path) -> None:
+    async with running() as program:
+        port = program.port
+        async with browser(tmp_path, f"http://127.0.0.1:{port}/docs#get_monitoring_power") as tab:
+            await tab.until(LOOK)
+            await tab.until("!document.querySelector('#get_monitoring_power .body').hidden")
+            await program.site.close()
+            await tab.evaluate(TRY)
+            told = "document.querySelector('article .body:not([hidden]) .told')"
+            await tab.until(f"{told}?.innerText.includes('no answer')")
+            program.site = await start_site(build_app(program.web_deps(), program.routes()), "127.0.0.1", port, None)
+            await tab.evaluate(TRY)
+            await tab.until(f"{ANSWER}?.innerText.startsWith('200')")
+            watts = (await program.get("/monitoring/power")).data["total_power_watts"]
+            shown = await tab.evaluate("document.querySelector('article .body:not([hidden]) pre').innerText")
+            assert json.loads(shown)["data"]["total_power_watts"] == watts
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

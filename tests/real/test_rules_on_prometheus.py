@@ -20,8 +20,9 @@ from kcloud_exporter.artefacts.values import Values, parse_values
 from kcloud_exporter.commands.generate import own_families
 from kcloud_exporter.fleet import Fleet
 from tests.real.kcloud import KcloudExporter, kcloud_exporter
-from tests.real.programs import require, wait_until
-from tests.real.prometheus import QueryServer, prometheus, scrape_config
+from tests.real.programs import require
+from tests.real.prometheus import QueryServer
+from tests.real.ruled import PANELS, WITHOUT_DATA, everything, failed_evaluations, ruled_prometheus
 
 pytestmark = pytest.mark.real
 
@@ -29,12 +30,6 @@ BUDGETS = {"sites": {"icn1": 1e6}, "clusters": {"seoul-a": 1e6}, "namespaces": {
 QUICK = parse_values(
     {"energy_interval": "1s", "long_interval": "1s", "power_interval": "1s", "power_budget_watts": BUDGETS}, ALERTS
 )
-GRAFANA = {"$__rate_interval": "10s", "$__range": "1m"}
-NEEDS_TIME = "needs a window of that length"
-WITHOUT_DATA = {
-    **{f"site_category:kcloud_site_pue:ratio_rate{name}": NEEDS_TIME for name in ("1h", "24h", "30d", "365d")},
-}
-"""Recorded series that a test of a minute cannot have; promtool tests them over the whole window."""
 NOT_ON_THE_PAGE = {
     "kcloud_accelerator_power_limit_watts": "the usual counters of dcgm-exporter and of the NPU exporters hold none",
     "kcloud_source_failures_total": "nothing has failed yet",
@@ -55,24 +50,12 @@ def exporter(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def server(exporter: KcloudExporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServer]:
-    """A Prometheus with our rules, evaluated every second, until the slowest of them has a value."""
-    folder = tmp_path_factory.mktemp("rules")
-    (folder / "recording.yml").write_text(recording_file(QUICK))
-    (folder / "alerts.yml").write_text(alerts_file(QUICK))
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["recording.yml", "alerts.yml"],
-        "scrape_configs": [scrape_config("kcloud", exporter.address, honor_labels=True)],
-    }
-    with prometheus(config, folder) as running:
-        slowest = "cluster_namespace_unit:kcloud_namespace_energy_joules_per_kcloud_work_units:ratio_rate1h"
-        wait_until(lambda: bool(running.query(slowest)), f"{slowest} is recorded", 60.0, running.program)
-        wait_until(lambda: bool(running.query("site_category:kcloud_site_pue:coverage1h")), "PUE is covered", 30.0)
+    with ruled_prometheus(exporter, QUICK, tmp_path_factory.mktemp("rules")) as running:
         yield running
 
 
 def test_every_rule_evaluates_without_an_error(server: QueryServer) -> None:
-    assert server.query("sum by (rule_group) (prometheus_rule_evaluation_failures_total) > 0") == {}
+    assert failed_evaluations(server) == {}
 
 
 def test_every_recorded_series_has_data_or_a_reason_not_to(server: QueryServer) -> None:
@@ -91,22 +74,12 @@ def test_recorded_totals_are_those_of_the_page(server: QueryServer, exporter: Kc
     assert pue == pytest.approx(shown, rel=0.02)
 
 
-PANELS = [
-    (f"{board['uid']}: {panel['title']}: {target['refId']}", target["expr"])
-    for board in dashboards()
-    for panel in board["panels"]
-    for target in panel.get("targets") or ()
-]
-
-
 @pytest.mark.parametrize(("panel", "expr"), PANELS, ids=[name for name, _ in PANELS])
 def test_every_query_of_a_panel_gives_data(panel: str, expr: str, server: QueryServer) -> None:
     if names_in(expr) & WITHOUT_DATA.keys():
         assert "PUE of" in panel  # its panel says what it needs instead of "No data"
         return
-    for variable, value in GRAFANA.items():
-        expr = expr.replace(variable, value)
-    assert server.query(re.sub(r"\$\w+", ".*", expr)) != {}
+    assert server.query(everything(expr)) != {}
 
 
 VARIABLES = {

@@ -9,18 +9,19 @@ import pytest
 
 from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.page import group, select, total
-from tests.real.pdu import APC, SENTRY4, UPS, snmp_agent, snmp_exporter
+from tests.real.pdu import APC, RARITAN, SENTRY4, UPS, snmp_agent, snmp_exporter
 from tests.real.programs import Program, get, wait_until
 
 pytestmark = pytest.mark.real
 
-A_FEED, B_FEED, SWITCH, NAMED = 602, 588, 150, 410
+A_FEED, B_FEED, SWITCH, NAMED, SENSED = 602, 588, 150, 410, 466
+ALIASES = {"pdu-a/1": "gpu-1", "pdu-b/AA7": "gpu-1", "u14": "gpu-2", "pdu-c/7": "gpu-3"}
 PDU_HUNDREDTHS, UPS_LINES = 142, (900, 870)
 
 
 @dataclass(frozen=True)
 class Rack:
-    """Two PDUs of two makes and a UPS, and the kcloud-exporter that reads them."""
+    """Three PDUs of three makes and a UPS, and the kcloud-exporter that reads them."""
 
     exporter: KcloudExporter
     b_feed: Program
@@ -38,14 +39,17 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
         f"{SENTRY4}.2.1.3.1.1.7": "spare",
         f"{SENTRY4}.3.1.7.1.1.7": B_FEED,
     }
+    # Current, voltage and active power of one outlet stand in one table.
+    raritan: dict[str, int | str] = {f"{RARITAN}.4.1.7.{kind}": n for kind, n in ((1, 21), (4, 230), (5, SENSED))}
     ups: dict[str, int | str] = {f"{UPS}.4.{line}": watts for line, watts in enumerate(UPS_LINES, 1)}
     with (
         snmp_agent("apc", apc, folder) as (a, _),
         snmp_agent("sentry4", sentry, folder) as (b, b_program),
+        snmp_agent("raritan", raritan, folder) as (r, _),
         snmp_agent("ups", ups, folder) as (u, _),
         snmp_exporter(folder) as url,
     ):
-        targets = {"pdu-a": (a, "apc"), "pdu-b": (b, "sentry4"), "ups-1": (u, "ups")}
+        targets = {"pdu-a": (a, "apc"), "pdu-b": (b, "sentry4"), "pdu-c": (r, "raritan"), "ups-1": (u, "ups")}
         config = {
             "global": {"interval": "1s", "timeout": "900ms", "max_staleness": "2s"},
             "clusters": [
@@ -63,7 +67,9 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
                         }
                         for name, (address, module) in targets.items()
                     ],
-                    "nodes": {"aliases": {"pdu-a/1": "gpu-1", "pdu-b/AA7": "gpu-1", "u14": "gpu-2"}},
+                    "nodes": {
+                        "aliases": {"pdu-a/1": "gpu-1", "pdu-b/AA7": "gpu-1", "u14": "gpu-2", "pdu-c/7": "gpu-3"}
+                    },
                 }
             ],
             "sites": [
@@ -87,9 +93,11 @@ def test_the_page_is_what_a_real_snmp_exporter_prints(rack: Rack) -> None:
 
 def test_the_outlets_of_a_server_are_its_meter_and_those_of_a_switch_are_nobodys(rack: Rack) -> None:
     page = rack.exporter.page()
-    assert group(page, "kcloud_node_wall_power_watts", "node") == {("gpu-1",): A_FEED + B_FEED, ("gpu-2",): NAMED}
-    assert group(page, "kcloud_node_meter_info", "node", "vendor") == {("gpu-1", "snmp"): 1, ("gpu-2", "snmp"): 1}
-    assert total(page, "kcloud_cluster_power_watts", cluster="lab") == A_FEED + B_FEED + NAMED
+    walls = {("gpu-1",): A_FEED + B_FEED, ("gpu-2",): NAMED, ("gpu-3",): SENSED}
+    assert group(page, "kcloud_node_wall_power_watts", "node") == walls
+    meters = group(page, "kcloud_node_meter_info", "node", "vendor")
+    assert meters == {("gpu-1", "snmp"): 1, ("gpu-2", "snmp"): 1, ("gpu-3", "snmp"): 1}
+    assert total(page, "kcloud_cluster_power_watts", cluster="lab") == sum(walls.values())
 
 
 def test_a_whole_device_is_a_facility_meter_at_its_scale(rack: Rack) -> None:
@@ -105,7 +113,8 @@ def test_while_one_feed_is_silent_the_server_has_no_reading_rather_than_half_of_
             30.0,
             rack.exporter.program,
         )
-        assert group(rack.exporter.page(), "kcloud_node_wall_power_watts", "node") == {("gpu-2",): NAMED}
+        others = {("gpu-2",): NAMED, ("gpu-3",): SENSED}
+        assert group(rack.exporter.page(), "kcloud_node_wall_power_watts", "node") == others
     wait_until(
         lambda: total(rack.exporter.page(), "kcloud_node_wall_power_watts", node="gpu-1") == A_FEED + B_FEED,
         "the whole reading is back",

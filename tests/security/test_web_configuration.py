@@ -62,6 +62,17 @@ BAD = {
         f"tls_server_config: {{{FILES}, client_ca_file: gone.pem, client_auth_type: RequireAndVerifyClientCert}}",
         "tls_server_config",
     ),
+    "must show a certificate to nobody": (
+        f"tls_server_config: {{{FILES}, client_auth_type: RequireAndVerifyClientCert}}",
+        "needs client_ca_file",
+    ),
+    "may show a certificate to nobody": (
+        f"tls_server_config: {{{FILES}, client_auth_type: VerifyClientCertIfGiven}}",
+        "needs client_ca_file",
+    ),
+    "ciphers that nobody has": (f"tls_server_config: {{{FILES}, cipher_suites: [TLS_X]}}", "leave the key out"),
+    "curves that nobody has": (f"tls_server_config: {{{FILES}, curve_preferences: [CurveX]}}", "leave the key out"),
+    "http2 as a word": (f"tls_server_config: {{{FILES}}}\nhttp_server_config: {{http2: perhaps}}", "http2"),
     "names without an authority": (f"tls_server_config: {{{FILES}, client_allowed_sans: [a]}}", "client_allowed_sans"),
     "tls 1.0": (f"tls_server_config: {{{FILES}, min_version: TLS10}}", "min_version"),
     "tls 1.1": (f"tls_server_config: {{{FILES}, min_version: TLS11}}", "min_version"),
@@ -87,6 +98,10 @@ DIFFERENT = {
     "a certificate that nobody checks": (
         f"tls_server_config: {{{FILES}, client_auth_type: RequireAnyClientCert}}",
         "needs client_ca_file",
+    ),
+    "a certificate in the file itself": (
+        "tls_server_config: {cert: '-----BEGIN CERTIFICATE-----', key: '-----BEGIN PRIVATE KEY-----'}",
+        "cert_file",
     ),
     "rate limit": ("rate_limit: {interval: 1s, burst: 5}", "rate_limit"),
 }

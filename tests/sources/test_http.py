@@ -10,9 +10,11 @@ import socket
 import ssl
 import struct
 import subprocess
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -460,3 +462,76 @@ async def test_a_new_authority_needs_no_restart(certificates: Path, tmp_path: Pa
 async def test_plain_http_where_tls_is_expected() -> None:
     async with serving(answering()) as url:
         assert await reason_of(fetch(url.replace("http:", "https:"))) == "tls"
+
+
+@pytest.fixture
+def expired(certificates: Path, tmp_path: Path) -> Path:
+    """A certificate of an authority that is trusted, for the right name, and years too old."""
+    (tmp_path / "index").touch()
+    (tmp_path / "ca.conf").write_text(
+        f"[ca]\ndefault_ca=d\n[d]\ndatabase={tmp_path}/index\nnew_certs_dir={tmp_path}\nrand_serial=yes\n"
+        "default_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n"
+        "[e]\nsubjectAltName=DNS:exporter.test\n"
+    )
+    ca, key = certificates / "server.pem", certificates / "server.key"
+    request = f"openssl req -new -key {key} -subj /CN=expired -out {tmp_path}/csr"
+    dates = "-startdate 20200101000000Z -enddate 20200102000000Z"
+    signed = f"openssl ca -batch -config {tmp_path}/ca.conf -cert {ca} -keyfile {key} {dates} -in {tmp_path}/csr"
+    for command in (request, f"{signed} -out {tmp_path}/server.pem"):
+        subprocess.run(command.split(), check=True, capture_output=True)
+    (tmp_path / "server.key").write_bytes(key.read_bytes())
+    return tmp_path
+
+
+async def test_a_certificate_that_has_expired(certificates: Path, expired: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        await over_tls(expired, Tls(ca_file=str(certificates / "server.pem"), server_name="exporter.test"))
+    assert caught.value.reason == "tls"
+    assert "expired" in str(caught.value)
+
+
+async def test_an_outdated_version_of_tls_is_not_spoken(certificates: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the versions are meant
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    access = Entry(tls=Tls(ca_file=str(certificates / "server.pem"), server_name="exporter.test"))
+    assert await reason_of(fetch(url, access=access)) == "tls"
+    server.close()
+
+
+async def test_a_name_is_looked_up_again_for_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter moves to another address, then to one of IPv6 alone, then its name is gone."""
+    address = ["127.0.0.1"]
+    real = socket.getaddrinfo
+
+    def moved(host: str | bytes | None, *more: Any, **named: Any) -> Any:
+        if host not in ("exporter.test", b"exporter.test"):
+            return real(host, *more, **named)
+        if not address[0]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(address[0], *more, **named)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = f'a{{at="{writer.get_extra_info("sockname")[0]}"}} 1\n'.encode()
+        writer.write(OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", moved)
+    first = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = first.sockets[0].getsockname()[1]
+    others = [await asyncio.start_server(serve, host, port) for host in ("127.0.0.2", "::1")]
+    connection = Connection(None, connections=1, body_bytes=10**6)
+    for address[0] in ("127.0.0.1", "127.0.0.2", "::1"):
+        fetched = await connection.fetch("GET", f"http://exporter.test:{port}/", 20.0, headers={})
+        assert fetched.raw == f'a{{at="{address[0]}"}} 1\n'.encode()
+    address[0] = ""
+    assert await reason_of(connection.fetch("GET", f"http://exporter.test:{port}/", 20.0, headers={})) == "dns"
+    await connection.close()
+    for server in (first, *others):
+        server.close()

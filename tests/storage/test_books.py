@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcloud_exporter.derive.energy import EnergyBook, Interval, Totals
+from kcloud_exporter.derive.work import WorkBook
 from kcloud_exporter.model import Keys, Table
+from kcloud_exporter.readings import Work, WorkTable
 from kcloud_exporter.storage.books import Counters
 from kcloud_exporter.storage.boot import boot_identity
 from kcloud_exporter.storage.counters import CounterStore
@@ -188,3 +190,49 @@ def test_of_pods_that_ended_at_the_same_time_only_so_many_are_kept_either() -> N
 
     assert kept.keys == [("c", f"p{row}") for row in range(900, 1000)]
     assert kept.values.tolist() == np.arange(900.0, 1000.0).tolist()
+
+
+def work_of(counters: Counters) -> WorkBook:
+    return counters.cluster("c").work
+
+
+def one_series(value: float, time: float) -> Work:
+    table = WorkTable()
+    table.jobs.row(("ml", "chat", "token"))
+    table.things.row((0, 0, ""))
+    table.thing_job.append(0)
+    table.thing_scale.append(1.0)
+    table.views.row((0, 0))
+    table.view_thing.append(0)
+    table.series.row(("source", "tokens", ""))
+    table.series_view.append(0)
+    return Work(table, np.array([value]), np.array([time]))
+
+
+@pytest.mark.parametrize(("away", "units"), [(30.0, 40.0), (46.0, 0.0), (-30.0, 40.0)])
+def test_work_that_was_done_while_nobody_looked_counts_as_long_as_that_was_short(
+    tmp_path: Path, away: float, units: float
+) -> None:
+    """The mark is that of the process before; how long ago it was, the wall clock tells."""
+    first = opened(tmp_path, 1000.0)
+    work_of(first).count(one_series(100.0, 500.0), "c", 500.0, LONGEST)
+    cycle(first, 1000.0, 500.0)
+    save(first)
+    first.close()
+    second = opened(tmp_path, 1000.0 + away, "another boot")
+
+    done = work_of(second).count(one_series(140.0, 20.0), "c", 20.0, LONGEST)
+    assert float(np.nansum(done.values)) == units
+    second.close()
+
+
+def test_the_last_samples_count_in_their_own_boot_and_in_no_other(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    cycle(first, 1000.0, 500.0)
+    first.save({"c": first.cluster("c")}, {"s": first.site("s")}, {"c": np.arange(6.0)})
+    first.close()
+    for boot, known in (("another boot", []), ("", []), ("this boot", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])):
+        again = opened(tmp_path, 1030.0, boot)
+        assert again.last_samples("c").tolist() == known, boot
+        assert again.last_samples("nobody").tolist() == []
+        again.close()

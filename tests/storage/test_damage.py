@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kcloud_exporter.storage.counters import CounterStore
 from tests.storage.folders import FILES, META, SIZES, books, killed, opened
 
 TRIALS = int(os.environ.get("KCLOUD_DAMAGES", "600"))
@@ -164,3 +166,20 @@ def test_a_kill_in_the_middle_of_a_recovery_loses_nothing(tmp_path: Path) -> Non
     found = opened(folder)
 
     assert found.whole(LAST)
+
+
+def test_a_backup_that_is_no_good_is_as_old_as_can_be_until_a_new_one_is_made(tmp_path: Path) -> None:
+    """So whoever makes backups when they are old makes one at once."""
+    folder = killed(tmp_path, LAST, backup_at=BACKUP)
+    now = (folder / "counters.backup.sqlite").stat().st_mtime + 5.0
+    store = CounterStore(folder)
+    assert store.backup_age(now) == pytest.approx(5.0)
+    store.close()
+
+    (folder / "counters.backup.sqlite").write_bytes(b"garbage")
+    store = CounterStore(folder)
+    assert store.backup_age(now) == math.inf
+    store.backup()
+    assert store.backup_age((folder / "counters.backup.sqlite").stat().st_mtime) == 0.0
+    store.close()
+    assert not opened(folder).recovered

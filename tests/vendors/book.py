@@ -74,10 +74,15 @@ def samples(text: str) -> Iterator[tuple[str, Labels, float]]:
 class Book:
     """One cluster from texts to tables, as the pipeline does it."""
 
-    def __init__(self, vendors: VendorIndex = VENDORS, aliases: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        vendors: VendorIndex = VENDORS,
+        aliases: dict[str, str] | None = None,
+        meters: Sequence[str] = METERS,
+    ) -> None:
         self._vendors = vendors
         self._engine = ClusterEngine(
-            vendors, aliases=aliases or {}, pattern=None, meters=METERS, max_staleness=45.0, forget_after=3600.0
+            vendors, aliases=aliases or {}, pattern=None, meters=meters, max_staleness=45.0, forget_after=3600.0
         )
         self._sources: dict[str, SeriesTable] = {}
         self._rows: dict[tuple[str, str, frozenset[tuple[str, str]]], int] = {}

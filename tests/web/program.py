@@ -27,6 +27,7 @@ class Program:
         self.ready, self.page_bytes, self.problems = True, PAGE, ["clusters: this key is needed"]
         self.asked: list[tuple[bool, frozenset[str], frozenset[str]]] = []
         self.observed: list[tuple[str, str, int]] = []
+        self.dropped: list[str] = []
 
     async def page(self, openmetrics: bool, gzip: bool, levels: frozenset[str], clusters: frozenset[str]) -> bytes:
         if not self.ready:
@@ -57,6 +58,7 @@ class Program:
             reload=self.reload,
             enable_lifecycle=lifecycle,
             auth=auth,
+            dropped=self.dropped.append,
             observe=lambda route, method, code, _: self.observed.append((route, method, code)),
         )
 

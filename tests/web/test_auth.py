@@ -48,6 +48,28 @@ class TestUsers:
                 status, _, _ = await fetch(port, path, method, auth=basic("ann", "s3cret"))
                 assert status != 401
 
+    @pytest.mark.parametrize(
+        ("who", "password"),
+        [("ann", "wrong"), ("nobody", "s3cret"), ("nobody", "x" * 100), ("ann", "x" * 100), ("ann", "nul\0")],
+    )
+    async def test_whoever_is_not_let_in_costs_one_bcrypt_of_the_same_cost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, password: str
+    ) -> None:
+        """So the time of an answer does not tell whether a name is known. That it takes as long is a long form."""
+        auth = WebAuth.load(web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('s3cret')}'}}"))
+        asked: list[bytes] = []
+        real = bcrypt.checkpw
+
+        def counted(said: bytes, against: bytes) -> bool:
+            asked.append(against)
+            return real(said, against)
+
+        monkeypatch.setattr(bcrypt, "checkpw", counted)
+        assert not await auth.allows(basic(who, password))
+        assert [each[:7] for each in asked] == [b"$2b$04$"]
+        assert not await auth.allows(basic(who, password))
+        assert len(asked) == 1, "the same again is remembered, for the unknown as for the known"
+
     async def test_a_changed_file_counts_at_once_and_a_bad_one_changes_nothing(self, tmp_path: Path) -> None:
         path = web_config(tmp_path, f"basic_auth_users: {{ann: '{hashed('one')}'}}")
         auth = WebAuth.load(path)

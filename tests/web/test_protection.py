@@ -65,6 +65,7 @@ class TestMisbehaviour:
             assert await asyncio.wait_for(reader.read(), 5) == b""
             await closed(writer)
             assert (await fetch(port, "/metrics"))[0] == 200
+        assert program.dropped == ["head"]
 
     async def test_a_drip_of_header_bytes_buys_no_time(self, program: Program) -> None:
         async with serving(program.deps(), Limits(head=0.5)) as port:
@@ -156,6 +157,7 @@ class TestMisbehaviour:
                 while (await fetch(port, "/metrics"))[0] != 200:  # noqa: ASYNC110 - each look is a request
                     await asyncio.sleep(0.2)
             await closed(*(writer for _, writer in stalled))
+        assert program.dropped == ["stalled"] * 8
 
     async def test_connections_are_counted(self, program: Program) -> None:
         async with serving(program.deps(), Limits(connections=3)) as port:
@@ -166,6 +168,7 @@ class TestMisbehaviour:
             await closed(writer, *(each for _, each in held))
             await asyncio.sleep(0.1)
             assert (await fetch(port, "/-/healthy"))[0] == 200
+        assert program.dropped == ["limit"]
 
     async def test_many_requests_on_one_connection(self, program: Program) -> None:
         async with serving(program.deps(), Limits(head=0.4)) as port:

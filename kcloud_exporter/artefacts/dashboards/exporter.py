@@ -24,6 +24,7 @@ UID: Final = "kcloud-exporter"
 J: Final = 'job=~"$job",instance=~"$instance"'
 S: Final = f'{J},cluster=~"$cluster"'
 _CYCLE: Final = "kcloud_exporter_cycle_duration_seconds"
+_DROPPED: Final = "kcloud_exporter_http_connections_dropped_total"
 _RATE: Final = "[$__rate_interval]"
 
 
@@ -94,6 +95,15 @@ def _sources() -> tuple[Any, ...]:
             "How long their last answers took.",
             "s",
             Query(f"topk(10, {once(catalogue.SOURCE_DURATION, S)})", "{{cluster}} {{source}}"),
+            span=8,
+        ),
+        graph(
+            "Clocks of the sources",
+            "How far the newest time that an answer carries is from our own. Where it is long, one of the two clocks "
+            "is wrong, or nothing new is scraped. Energy goes by our own.",
+            "s",
+            Query(f"topk(10, abs({once(catalogue.SOURCE_CLOCK_SKEW, S)}))", "{{cluster}} {{source}}"),
+            span=8,
         ),
         graph(
             "Energy that was not integrated",
@@ -101,6 +111,7 @@ def _sources() -> tuple[Any, ...]:
             "percentunit",
             Query(f"min by (cluster) (rate({catalogue.ENERGY_GAP}{{{S}}}{_RATE}))", "{{cluster}}"),
             at_least=0,
+            span=8,
         ),
         listing(
             "Sources",
@@ -117,6 +128,7 @@ def _sources() -> tuple[Any, ...]:
 
 def _process() -> tuple[Any, ...]:
     latency = "kcloud_exporter_http_request_duration_seconds_bucket"
+    lag = "kcloud_exporter_event_loop_lag_seconds_bucket"
     return (
         graph(
             "Cycle by stage",
@@ -152,6 +164,20 @@ def _process() -> tuple[Any, ...]:
             "99 of 100 answers are faster.",
             "s",
             Query(f"histogram_quantile(0.99, sum by (le, route) (rate({latency}{{{J}}}{_RATE})))", "{{route}}"),
+            at_least=0,
+        ),
+        graph(
+            "Event loop lag",
+            "99 of 100 looks find it no later than this; every answer waits as long.",
+            "s",
+            Query(f"histogram_quantile(0.99, sum by (le, instance) (rate({lag}{{{J}}}{_RATE})))", "{{instance}}"),
+            at_least=0,
+        ),
+        graph(
+            "Dropped connections",
+            "Ended by the exporter: too many at once, no request in time, or nobody reads.",
+            "cps",
+            Query(f"sum by (reason) (rate({_DROPPED}{{{J}}}{_RATE}))", "{{reason}}"),
             at_least=0,
         ),
         graph(

@@ -1,4 +1,4 @@
-"""One node: its equation of power, its pods, its meters and its sensors."""
+"""One node: its equation of power, its pods and VMs, its meters and its sensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def node() -> dict[str, Any]:
     return board(
         UID,
         "Node and hardware",
-        "The power of nodes by component and by pod, which meters were chosen, and the sensors of the hardware.",
+        "The power of nodes by component, pod and VM, which meters were chosen, and the sensors of the hardware.",
         (CLUSTER, NODE),
         (Row("Power", _power()), Row("Hardware", _hardware()), Row("Meters and sensors", _tables())),
     )
@@ -28,6 +28,7 @@ def node() -> dict[str, Any]:
 
 def _power() -> tuple[Any, ...]:
     pods = f"cluster_node_namespace_pod:{catalogue.POD_POWER}:sum{{{N}}}"
+    vms = f"cluster_node_project_vm:{catalogue.VM_POWER}:sum{{{N}}}"
     return (
         number("Power", "All components.", "watt", f"sum(cluster_node:{catalogue.NODE_POWER}:sum{{{N}}})", span=6),
         number(
@@ -39,7 +40,7 @@ def _power() -> tuple[Any, ...]:
         ),
         number(
             "Belongs to nobody",
-            "Power that no pod accounts for.",
+            "Power that no pod and no VM accounts for.",
             "watt",
             f"sum(cluster_node:{catalogue.NODE_UNATTRIBUTED}:sum{{{N}}})",
             span=6,
@@ -67,7 +68,14 @@ def _power() -> tuple[Any, ...]:
             Query(f"cluster_node:{catalogue.NODE_POWER}:sum{{{N}}}", f"{_NAMED} components"),
             Query(once(catalogue.NODE_RESIDUAL, N), f"{_NAMED} residual"),
         ),
-        graph("Power by pod", "Pods on these nodes.", "watt", Query(pods, "{{namespace}}/{{pod}}"), stacked=True),
+        graph(
+            "Power by pod and VM",
+            "Pods and virtual machines on these nodes.",
+            "watt",
+            Query(pods, "{{namespace}}/{{pod}}"),
+            Query(vms, "VM {{project}}/{{vm}}"),
+            stacked=True,
+        ),
         graph(
             "Accelerators",
             "Power of each whole device.",

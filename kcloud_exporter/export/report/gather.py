@@ -154,7 +154,7 @@ async def gather(
     energy = await history.increments(catalogue.CLUSTER_ENERGY.name, only, start, end, step)
     points = len(power.timestamps)
     clusters = [request.cluster] if request.cluster else list(origin.clusters)
-    minutes = await coverage(history, request.cluster, start, min(end, max(now, start + FINE)))
+    minutes = await coverage(history, request.cluster, start, min(end, max(now, start + FINE)), origin.interval)
     everything = await came(catalogue.CLUSTER_ENERGY)
     by_component = _by(everything, 1)
     return Report(
@@ -178,7 +178,7 @@ async def gather(
         devices=await _devices(history, request, await came(catalogue.ACCELERATOR_ENERGY)),
         sites=[await _site(history, request, name) for name in sorted({origin.site_of(c) for c in clusters})],
         gap_seconds={key[0]: value for key, value in (await came(catalogue.ENERGY_GAP)).items()},
-        before=await _before(history, request, only),
+        before=await _before(history, request, only, origin.interval),
     )
 
 
@@ -269,12 +269,12 @@ def _rows(series: Series) -> list[tuple[tuple[str, ...], Floats]]:
     return list(zip(series.labels, series.values, strict=True))
 
 
-async def _before(history: History, request: ReportRequest, only: Mapping[str, str]) -> float | None:
+async def _before(history: History, request: ReportRequest, only: Mapping[str, str], interval: float) -> float | None:
     """Joules of a window of the same length before this one, if it was measured as a whole."""
     start = request.start - (request.end - request.start)
     if start < 0:
         return None
-    minutes = await coverage(history, request.cluster, start, request.start)
+    minutes = await coverage(history, request.cluster, start, request.start, interval)
     if not minutes or min(float(values.mean()) for values in minutes.values()) < 0.99:
         return None
     found = await history.increase(catalogue.CLUSTER_ENERGY.name, dict(only), start, request.start)
