@@ -184,6 +184,9 @@ class ClusterConfig(Strict):
     labels: dict[LabelName, str] = {}
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     nodes: NodesConfig = NodesConfig()
+    part: bool = Field(
+        False, description="Other instances read other parts of this cluster; ratios of the whole are not shown here."
+    )
 
     @model_validator(mode="before")
     @classmethod
