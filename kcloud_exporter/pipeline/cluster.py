@@ -169,12 +169,13 @@ class ClusterPipeline:
         if readings.work is None or not self._counts_work:
             return {}
         units = self.energy.work.count(readings.work, self.cluster.name, monotonic, self.config.global_.max_staleness)
-        ratios = list(self._per_work.ratios(units, watts, readings, ledger, span, monotonic))
+        ratios = self._per_work.ratios(units, watts, readings, ledger, span, monotonic)
+        per_work: list[tuple[tuple[str, ...], float]] = list(ratios)
         tables = {catalogue.WORK_UNITS.name: self.energy.add_work(units, now)}
         # A namespace may lie in several parts of a cluster, with its work in one of them.
-        return (
-            tables if self.cluster.part else {**tables, catalogue.NAMESPACE_ENERGY_PER_WORK.name: small_table(ratios)}
-        )
+        if not self.cluster.part:
+            tables[catalogue.NAMESPACE_ENERGY_PER_WORK.name] = small_table(per_work)
+        return tables
 
     def _count_derived(self, ledger: Ledger) -> None:
         """What the books themselves had to reject is counted under the source name `ledger`."""

@@ -221,7 +221,7 @@ def divided(second: str = "") -> Inputs:
 
 def test_parts_of_a_cluster_are_added_up_and_their_twins_are_not(tmp_path: Path) -> None:
     by_cluster = {'cluster="c1"': 800.0, 'cluster="c2"': 200.0, 'cluster="c3"': 50.0}
-    now = {
+    now: Mapping[str, Mapping[str, float]] = {
         "cluster:kcloud_cluster_power_watts:sum": by_cluster,
         "site:kcloud_cluster_power_watts:sum": {'site="s1"': 1000, 'site="s2"': 50},
         "fleet:kcloud_cluster_power_watts:sum": {"": 1050},
@@ -234,7 +234,7 @@ def test_parts_of_a_cluster_are_added_up_and_their_twins_are_not(tmp_path: Path)
         "site:kcloud_cluster_nodes:ratio": {'site="s1"': 1, 'site="s2"': 0.5},
         "site_category:kcloud_site_pue:ratio": {'category="pue2",site="s1"': 1.3},
     }  # fmt: skip
-    rates = {
+    rates: Mapping[str, Mapping[str, float]] = {
         "cluster:kcloud_cluster_energy_joules:sum_rate5m": by_cluster,
         "cluster:kcloud_cluster_energy_joules:increase1d": {k: v * DAY for k, v in by_cluster.items()},
         "cluster_namespace:kcloud_namespace_emissions_grams:rate5m": {C1_ML: 1, 'cluster="c2",namespace="ml"': 0.25},
