@@ -34,7 +34,7 @@ from kcloud_exporter.exporting import origin_of, place_of
 from kcloud_exporter.history.embedded import EmbeddedHistory
 from kcloud_exporter.history.prometheus import PrometheusHistory
 from kcloud_exporter.history.series import History
-from kcloud_exporter.history.state import HistoryState
+from kcloud_exporter.history.state import CopyState, HistoryState
 from kcloud_exporter.options import ServeOptions
 from kcloud_exporter.remote.state import RemoteState
 from kcloud_exporter.remote.writer import RemoteWriter
@@ -133,6 +133,10 @@ _OTHER_DESCRIPTORS = 2048
 """Connections of requests and to sources, files of the counters and of history."""
 
 
+def _nothing() -> None:
+    """Nobody wants to know of new files."""
+
+
 @asynccontextmanager
 async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[History]:
     """History while the program runs. Without a place of its own (demo) it lasts as long as the program."""
@@ -145,7 +149,14 @@ async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[H
             return
         folder = storage or Path(stack.enter_context(TemporaryDirectory(prefix="kcloud-exporter-")))
         retention = runtime.config.storage.retention
-        history = EmbeddedHistory(folder / "history", retention, HistoryState(runtime.telemetry.registry))
+        registry, written = runtime.telemetry.registry, _nothing
+        if kept.copy_to is not None:
+            from kcloud_exporter.history.copies import Copies  # the clients of all storages: only where there is one
+
+            copies = Copies(folder / "history", kept.copy_to, CopyState(registry))
+            stack.push_async_callback(asyncio.to_thread, copies.close)
+            written = copies.wake
+        history = EmbeddedHistory(folder / "history", retention, HistoryState(registry), written=written)
         stack.push_async_callback(history.close)
         await stack.enter_async_context(history.following(runtime.store))
         yield history

@@ -46,10 +46,20 @@ def check(config: Config) -> None:
 def _checked(config: Config) -> VendorIndex:
     """The vendor tables of a configuration that agrees with them. Raises ConfigError."""
     vendors = vendors_of(config)
-    problems = check_vendors(config, vendors)
+    problems = [*check_vendors(config, vendors), *_copies(config)]
     if problems:
         raise ConfigError(problems)
     return vendors
+
+
+def _copies(config: Config) -> list[str]:
+    """What the library that writes copies of history says of their place."""
+    if config.history.copy_to is None:
+        return []
+    from kcloud_exporter.history.copies import mistake_in  # the clients of all storages: only where there is one
+
+    mistake = mistake_in(config.history.copy_to)
+    return [f"history.copy_to: {mistake}"] if mistake else []
 
 
 class Runtime:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.artefacts.promql import OF_SITE, level, once, total
+from kcloud_exporter.artefacts.promql import OF_SITE, SHARD, level, once, parts, total
 from kcloud_exporter.artefacts.values import Values
 from kcloud_exporter.catalogue import Family
 
@@ -129,15 +129,15 @@ def _sites(values: Values) -> Iterator[Recording]:
     yield Recording(FACILITY_POWER, once(facility), "Facility power, whichever shard reads the meter.")
     yield Recording(
         SITE_CLUSTERS,
-        f"count by (site) (max by (cluster, site) ({catalogue.CLUSTER_INFO_NAME}))",
-        "Clusters of a site, of all shards.",
+        f"count by (site) (max by (cluster, site, {SHARD}) ({catalogue.CLUSTER_INFO_NAME}))",
+        "Clusters of a site, of all shards; of a cluster that shards divide, its parts.",
     )
     # A shard that is down takes its clusters from the sums without a trace, so clusters count as well as nodes.
     measured, known = (f"sum by (site) ({once(nodes, s)} * {OF_SITE})" for s in ('state="measured"', ""))
     yield Recording(
         SITE_COMPLETENESS,
         f"{measured}\n/\n{known}\n*\n"
-        f"count by (site) ({CLUSTER_POWER} * {OF_SITE}) / max_over_time({SITE_CLUSTERS}[1h])",
+        f"count by (site) ({parts(str(catalogue.CLUSTER_POWER))} * {OF_SITE}) / max_over_time({SITE_CLUSTERS}[1h])",
         "Nodes measured over nodes known, times clusters seen over clusters of the last hour, of all shards.",
     )
     yield Recording(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.artefacts.promql import OF_SITE, duration, level, once, rate_once
+from kcloud_exporter.artefacts.promql import OF_SITE, duration, gap_once, level, once, parts, rate_once
 from kcloud_exporter.artefacts.recording import SITE_CLUSTERS, SITE_COMPLETENESS, Group, Recording
 from kcloud_exporter.artefacts.values import RATE_WINDOW, Values
 from kcloud_exporter.catalogue import Family
@@ -137,14 +137,14 @@ IT_SIDE: Final = f"site_category:kcloud_cluster_energy_joules:guarded_rate{RATE_
 
 def _pue_sides(values: Values) -> Iterator[Recording]:
     """Both sides of PUE at the same moments only, and only while both are complete."""
-    it = f"site:{_ENERGY}"
-    gap = f"min by (cluster) (increase({catalogue.ENERGY_GAP}[{RATE_WINDOW}])) * {OF_SITE}"
+    it, known = f"site:{_ENERGY}", parts(f"rate({catalogue.CLUSTER_ENERGY}[{RATE_WINDOW}])")
+    gap = f"{gap_once(f'increase({catalogue.ENERGY_GAP}[{RATE_WINDOW}])')} * {OF_SITE}"
     yield Recording(
         FACILITY_SIDE,
         f"{rate_of(catalogue.SITE_FACILITY_ENERGY)}\n"
         f"and on (site) {it} > 0\n"
         # Not left to the completeness alone, which another group records, up to one of its intervals earlier.
-        f"and on (site) count by (site) (cluster:{_ENERGY} * {OF_SITE}) >= max_over_time({SITE_CLUSTERS}[1h])\n"
+        f"and on (site) count by (site) ({known} * {OF_SITE}) >= max_over_time({SITE_CLUSTERS}[1h])\n"
         f"and on (site) min_over_time({SITE_COMPLETENESS}[{RATE_WINDOW}]) >= {values.completeness_min:g}\n"
         f"unless on (site) sum by (site) ({gap}) > 0",
         "Facility watts while the IT side is complete and without a gap.",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import os
 import shutil
-import socket
-import subprocess
 import tempfile
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
+
+from kcloud_exporter.bench.memory import cpu_seconds
+from kcloud_exporter.bench.prometheus import post, prometheus, serving, until, value
 
 _POD: Final = "exported_namespace, exported_pod, Hostname"
 _PACKAGE: Final = 'zone=~"package|dram"'
@@ -57,7 +52,6 @@ RULES: Final = {
 }
 """The families that stand on our page of the same series. There are no choices of meters and no rejections in them."""
 _EVALUATIONS: Final = 4
-_PATIENCE: Final = 600.0
 
 
 def rules_cpu_seconds(body: bytes, tell: Callable[[str], None]) -> float | None:
@@ -71,7 +65,7 @@ def rules_cpu_seconds(body: bytes, tell: Callable[[str], None]) -> float | None:
         return None
     tell("a real Prometheus with recording rules over the same series (this takes a while)")
     plain = b"\n".join(line.rpartition(b" ")[0] for line in body.splitlines()) + b"\n"
-    with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder, _serving(plain) as target:
+    with tempfile.TemporaryDirectory(prefix="kcloud-bench-") as folder, serving(plain) as target:
         return _measured(binary, Path(folder), target, plain.count(b"\n"))
 
 
@@ -87,96 +81,20 @@ def _measured(binary: str, folder: Path, target: str, series: int) -> float:
         "static_configs": [{"targets": [target]}],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape], "rule_files": []}))
-    with _prometheus(binary, folder) as (url, process):
-        _until(lambda: _value(url, "scrape_samples_scraped") >= series, "the page is scraped")
+    with prometheus(binary, folder) as (url, process):
+        until(lambda: value(url, "scrape_samples_scraped") >= series, "the page is scraped")
         (folder / "prometheus.yml").write_text(
             yaml.safe_dump({"scrape_configs": [scrape], "rule_files": ["rules.yml"]})
         )
-        _post(f"{url}/-/reload")
-        _until(lambda: _evaluations(url) >= 1, "the rules are evaluated")
-        first, cpu = _evaluations(url), _cpu_seconds(process.pid)
-        _until(lambda: _evaluations(url) >= first + _EVALUATIONS, "the rules are evaluated again")
-        return (_cpu_seconds(process.pid) - cpu) / (_evaluations(url) - first)
+        post(f"{url}/-/reload")
+        until(lambda: _evaluations(url) >= 1, "the rules are evaluated")
+        first, cpu = _evaluations(url), cpu_seconds(process.pid)
+        until(lambda: _evaluations(url) >= first + _EVALUATIONS, "the rules are evaluated again")
+        return (cpu_seconds(process.pid) - cpu) / (_evaluations(url) - first)
 
 
 def _rule(name: str, expression: str) -> dict[str, str]:
     return {"record": name, "expr": expression}
-
-
-@contextmanager
-def _serving(page: bytes) -> Iterator[str]:
-    """The page over HTTP; yields host:port."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(page)))
-            self.end_headers()
-            self.wfile.write(page)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
-def _prometheus(binary: str, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [
-        binary,
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--web.enable-lifecycle",
-        "--log.level=error",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-    try:
-        _until(lambda: _answers(url), "Prometheus answers")
-        yield url, process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {_PATIENCE:.0f} s until {what}")
-        time.sleep(0.2)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"{url}/-/ready", timeout=5).status == 200)  # noqa: S310
-    except OSError:
-        return False
-
-
-def _json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
-        return json.load(answer)
-
-
-def _post(url: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=60).close()  # noqa: S310
-
-
-def _value(url: str, query: str) -> float:
-    result = _json(f"{url}/api/v1/query?query={query}")["data"]["result"]
-    return float(result[0]["value"][1]) if result else 0.0
 
 
 def _evaluations(url: str) -> int:
@@ -186,9 +104,3 @@ def _evaluations(url: str) -> int:
             if line.startswith("prometheus_rule_group_iterations_total{"):
                 return int(float(line.rsplit(" ", 1)[1]))
     return 0
-
-
-def _cpu_seconds(pid: int) -> float:
-    """User and system CPU of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from kcloud_exporter.bench import answers, exports, soak, streams
+from kcloud_exporter.bench import answers, exports, soak, streams, upstream
 from kcloud_exporter.bench.measure import Plan, Result, measure, tell
 from kcloud_exporter.bench.plot import plot
 from kcloud_exporter.bench.report import exponent, keep, table
@@ -71,11 +71,22 @@ def _soak(args: argparse.Namespace) -> Any:
     return [each.as_json() for each in found]
 
 
+def _upstream(args: argparse.Namespace) -> Any:
+    found = []
+    for series in args.series:
+        tell(f"{args.cycles} cycles each by federation, by queries and directly, over {series:,} series")
+        asked = upstream.measure(series, args.cycles)
+        _say(upstream.table(asked))
+        found += [each.as_json() for each in asked]
+    return found
+
+
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
     "exports": _exports,
     "streams": _streams,
     "api": _api,
     "soak": _soak,
+    "upstream": _upstream,
 }
 
 

@@ -14,6 +14,7 @@ PARTS: Final = {
     "streams": "readers of server-sent events, some of whom stall",
     "exports": "large files and the memory that they take",
     "soak": "the running program over many cycles: memory, and what small requests wait meanwhile",
+    "upstream": "what a cycle asks of a Prometheus, by federation and queries, and of the exporters themselves",
 }
 
 

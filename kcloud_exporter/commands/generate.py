@@ -79,11 +79,12 @@ def _run(args: argparse.Namespace) -> int:
 
 def own_families() -> list[Family]:
     """What the page can tell of the exporter itself, with everything that is off by default."""
-    from kcloud_exporter.history.state import HistoryState
+    from kcloud_exporter.history.state import CopyState, HistoryState
     from kcloud_exporter.remote.state import RemoteState
     from kcloud_exporter.telemetry import Telemetry
 
     telemetry = Telemetry()
     HistoryState(telemetry.registry)
+    CopyState(telemetry.registry)
     RemoteState(telemetry.registry)
     return telemetry.families()

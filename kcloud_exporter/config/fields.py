@@ -63,5 +63,26 @@ def _check_base_url(url: str) -> str:
     return url
 
 
+_STORAGE: Final = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "file")
+
+
+def _check_storage(uri: str) -> str:
+    """A place that pyarrow knows how to write to, without credentials. Raises ValueError that says what is wrong."""
+    parts = urlsplit(uri)
+    # In abfss://container@account the user is a container.
+    if parts.password or (parts.scheme == "s3" and parts.username):
+        raise ValueError("a URI carries no keys; give them in the environment (AWS_ACCESS_KEY_ID, ...) or by a role")
+    if parts.scheme not in _STORAGE:
+        raise ValueError(f"{parts.scheme or uri!r} is no storage that is known: {', '.join(_STORAGE)}")
+    if re.search(r"\s", uri) or parts.fragment:
+        raise ValueError("a URI has no spaces and no #; write %20 and %23")
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        raise ValueError("file:// is followed by an absolute path, as in file:///srv/history")
+    if parts.scheme != "file" and not parts.netloc:
+        raise ValueError(f"{parts.scheme}:// is followed by a bucket, as in {parts.scheme}://bucket/prefix")
+    return uri
+
+
 Url = Annotated[str, AfterValidator(_check_url)]
+StorageUri = Annotated[str, AfterValidator(_check_storage)]
 BaseUrl = Annotated[Url, AfterValidator(_check_base_url)]

@@ -29,6 +29,7 @@ from kcloud_exporter.config.fields import (
     MetricName,
     Name,
     Size,
+    StorageUri,
     Url,
 )
 
@@ -183,6 +184,9 @@ class ClusterConfig(Strict):
     labels: dict[LabelName, str] = {}
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     nodes: NodesConfig = NodesConfig()
+    part: bool = Field(
+        False, description="Other instances read other parts of this cluster; ratios of the whole are not shown here."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -328,13 +332,18 @@ class HistoryConfig(Access):
 
     backend: Literal["embedded", "prometheus"] = "embedded"
     url: BaseUrl | None = Field(None, description="Prometheus, Thanos, Mimir or VictoriaMetrics, up to /api/v1.")
+    copy_to: StorageUri | None = Field(
+        None, description="Where every finished file is copied, for others to read: s3://, gs://, abfss://, file://..."
+    )
 
     @model_validator(mode="after")
     def _needs_url(self) -> HistoryConfig:
         if (self.backend == "prometheus") != (self.url is not None):
             raise ValueError("url belongs to backend: prometheus, and is needed there")
-        if self.backend == "embedded" and self.model_fields_set - {"backend"}:
+        if self.backend == "embedded" and self.model_fields_set - {"backend", "copy_to"}:
             raise ValueError("credentials and TLS belong to backend: prometheus")
+        if self.backend == "prometheus" and self.copy_to is not None:
+            raise ValueError("copy_to belongs to backend: embedded; the store keeps its own files")
         return self
 
 

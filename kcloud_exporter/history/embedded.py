@@ -148,8 +148,11 @@ class EmbeddedHistory(FileReader):
         *,
         flush_seconds: float = FLUSH_SECONDS,
         clock: Callable[[], float] = time.time,
+        written: Callable[[], None] = lambda: None,
     ) -> None:
+        """`written` is called, by the thread, when files may have come or been merged."""
         super().__init__(root, state.damaged)
+        self._written = written
         self._retention, self._state, self._flush_seconds, self._clock = retention, state, flush_seconds, clock
         self._recorder = Recorder()
         self._waiting: list[Block] = []
@@ -246,6 +249,7 @@ class EmbeddedHistory(FileReader):
             self._state.failed(f"a defect: {type(exc).__name__}")
         else:
             self._state.well()
+        self._written()
 
     def _write(self) -> None:
         places: dict[tuple[str, str], list[Block]] = {}

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 log = logging.getLogger(__name__)
+CopyFailure = Literal[
+    "unreachable",  # nobody answers, or not in time
+    "denied",  # credentials are missing, wrong, or not enough
+    "missing",  # there is no such bucket or folder
+    "unreadable",  # the file of our own cannot be read
+    "other",  # the storage says something else; the log has its words
+    "defect",  # a mistake of this program
+]
+COPY_FAILURES: Final[tuple[CopyFailure, ...]] = ("unreachable", "denied", "missing", "unreadable", "other", "defect")
 
 
 class HistoryState:
@@ -74,3 +84,55 @@ class HistoryState:
     def damaged(self) -> None:
         """Note a file that was left out."""
         self._damaged.inc()
+
+
+class CopyState:
+    """Counts what the copies of history do (`history.copy_to`). Belongs to their thread."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._failing = False
+        self._files = Counter(
+            "kcloud_exporter_history_copied_files_total",
+            "Files of history that were copied to history.copy_to.",
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "kcloud_exporter_history_copied_bytes_total", "Bytes of the files that were copied.", registry=registry
+        )
+        self._waiting = Gauge(
+            "kcloud_exporter_history_copy_waiting_files",
+            "Files of history that are not at history.copy_to yet, as far as is known.",
+            registry=registry,
+        )
+        self._failures = Counter(
+            "kcloud_exporter_history_copy_failures_total",
+            "Times that copying failed and is tried again, by reason: " + ", ".join(COPY_FAILURES) + ".",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in COPY_FAILURES:
+            self._failures.labels(reason)
+
+    def copied(self, size: int) -> None:
+        """Note a file that is there."""
+        self._files.inc()
+        self._bytes.inc(size)
+
+    def waiting(self, files: int) -> None:
+        """How many files are not there yet."""
+        self._waiting.set(files)
+
+    def failed(self, reason: CopyFailure, detail: str) -> None:
+        """Note a failure; the log tells the first of several."""
+        self._failures.labels(reason).inc()
+        if not self._failing:
+            log.warning(
+                "history cannot be copied; it is kept here and copied later", extra={"reason": reason, "detail": detail}
+            )
+        self._failing = True
+
+    def well(self) -> None:
+        """Note that everything is there."""
+        if self._failing:
+            log.info("history is copied again")
+        self._failing = False

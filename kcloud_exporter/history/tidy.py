@@ -60,7 +60,9 @@ def merge(files: Files, those: Sequence[HistoryFile]) -> None:
         folder, cluster = those[0].path.parent, those[0].cluster
         paths = [file.path for file in those]
         try:
-            write(folder, cluster, _merged(those), [path.name for path in paths])
+            # Also those that were replaced before: a copy elsewhere may never have seen the files in between.
+            replaces = {path.name for path in paths}.union(*(file.replaces for file in those))
+            write(folder, cluster, _merged(those), sorted(replaces))
         except _SpoiledError as exc:
             files.spoiled(exc.file, ForeignFileError(str(exc)))
             those = [file for file in those if file is not exc.file]

@@ -170,10 +170,12 @@ class ClusterPipeline:
             return {}
         units = self.energy.work.count(readings.work, self.cluster.name, monotonic, self.config.global_.max_staleness)
         ratios = self._per_work.ratios(units, watts, readings, ledger, span, monotonic)
-        return {
-            catalogue.WORK_UNITS.name: self.energy.add_work(units, now),
-            catalogue.NAMESPACE_ENERGY_PER_WORK.name: small_table(list(ratios)),
-        }
+        per_work: list[tuple[tuple[str, ...], float]] = list(ratios)
+        tables = {catalogue.WORK_UNITS.name: self.energy.add_work(units, now)}
+        # A namespace may lie in several parts of a cluster, with its work in one of them.
+        if not self.cluster.part:
+            tables[catalogue.NAMESPACE_ENERGY_PER_WORK.name] = small_table(per_work)
+        return tables
 
     def _count_derived(self, ledger: Ledger) -> None:
         """What the books themselves had to reject is counted under the source name `ledger`."""

@@ -96,14 +96,16 @@ class Sites:
 
     def _site_rows(self, site: SiteConfig, rows: dict[str, list[tuple[tuple[str, ...], float]]]) -> None:
         books = [self._books[c.name] for c in self._config.clusters if c.site == site.name and c.name in self._books]
-        expected = sum(c.site == site.name for c in self._config.clusters)
-        power = self._site_power(site, books, complete=len(books) == expected)
+        expected = [c for c in self._config.clusters if c.site == site.name]
+        power = self._site_power(site, books, complete=len(books) == len(expected))
         for category, watts in power.facility.items():
             rows.setdefault(catalogue.SITE_FACILITY_POWER.name, []).append(((site.name, category), watts))
         if power.it is not None:
             rows.setdefault(catalogue.SITE_IT_POWER.name, []).append(((site.name,), power.it))
         pue = rows.setdefault(catalogue.SITE_PUE.name, [])
-        pue.extend(((site.name, category, "measured"), ratio) for category, ratio in power.measured.items())
+        # Of a cluster that several instances divide, none knows the IT power that the facility's stands against.
+        if not any(c.part for c in expected):
+            pue.extend(((site.name, category, "measured"), ratio) for category, ratio in power.measured.items())
         if power.static is not None:
             pue.append(((site.name, "", "static"), power.static))
 

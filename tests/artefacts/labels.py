@@ -20,7 +20,7 @@ from kcloud_exporter.commands.generate import own_families
 Labels: TypeAlias = frozenset[str]
 Schema: TypeAlias = Mapping[str, Labels]
 
-TARGET: Labels = frozenset({"job", "instance"})
+TARGET: Labels = frozenset({"job", "instance", "shard"})
 OF_PROMETHEUS: Schema = {
     "up": TARGET,
     "scrape_duration_seconds": TARGET,

@@ -197,6 +197,60 @@ def changed(pattern: str, values: str) -> Inputs:
     return {**world(), **found}
 
 
+SUMS = ("kcloud_cluster_", "kcloud_namespace_", "kcloud_energy_gap_seconds_total")
+
+
+def divided(second: str = "") -> Inputs:
+    """The world, in which c1 is two parts of equal sums, each of a pair; `second` are values of all of the second.
+
+    Nodes, pods and devices are in the first part alone.
+    """
+    rows: dict[str, str] = {}
+    for series, values in world().items():
+        if 'cluster="c1"' not in series:
+            more = "1300x" if series.startswith("kcloud_site_facility_power_watts") and 's1"' in series else ""
+            more = "0+78000x" if series.startswith("kcloud_site_facility_energy") and 's1"' in series else more
+            rows[series] = f"{more}{MINUTES}" if more else values
+            continue
+        rows[series.replace("}", ',shard="0"}')] = values
+        if series.startswith(SUMS):
+            other = series.replace('instance="a', 'instance="d').replace("}", ',shard="1"}')
+            rows[other] = values.replace(f"x{MINUTES}", second) if second else values
+    return rows
+
+
+def test_parts_of_a_cluster_are_added_up_and_their_twins_are_not(tmp_path: Path) -> None:
+    by_cluster = {'cluster="c1"': 800.0, 'cluster="c2"': 200.0, 'cluster="c3"': 50.0}
+    now: Mapping[str, Mapping[str, float]] = {
+        "cluster:kcloud_cluster_power_watts:sum": by_cluster,
+        "site:kcloud_cluster_power_watts:sum": {'site="s1"': 1000, 'site="s2"': 50},
+        "fleet:kcloud_cluster_power_watts:sum": {"": 1050},
+        "component:kcloud_cluster_power_watts:sum": {
+            'component="cpu"': 400, 'component="gpu"': 600, 'component="npu"': 50
+        },
+        "cluster_namespace:kcloud_namespace_power_watts:sum": {C1_ML: 480.0, 'cluster="c2",namespace="ml"': 10.0},
+        "cluster_node:kcloud_node_power_watts:sum": NODES,
+        "site:kcloud_cluster_info:count": {'site="s1"': 3, 'site="s2"': 1},
+        "site:kcloud_cluster_nodes:ratio": {'site="s1"': 1, 'site="s2"': 0.5},
+        "site_category:kcloud_site_pue:ratio": {'category="pue2",site="s1"': 1.3},
+    }  # fmt: skip
+    rates: Mapping[str, Mapping[str, float]] = {
+        "cluster:kcloud_cluster_energy_joules:sum_rate5m": by_cluster,
+        "cluster:kcloud_cluster_energy_joules:increase1d": {k: v * DAY for k, v in by_cluster.items()},
+        "cluster_namespace:kcloud_namespace_emissions_grams:rate5m": {C1_ML: 1, 'cluster="c2",namespace="ml"': 0.25},
+        "cluster_currency:kcloud_namespace_cost:sum_rate5m": {
+            'cluster="c1",currency="KRW"': 2, 'cluster="c2",currency="KRW"': 0.5
+        },
+        PUE_1H: {'category="pue2",site="s1"': 1.3},
+    }  # fmt: skip
+    expected = [Expected(record, "10m", samples) for record, samples in now.items()]
+    said = run(tmp_path, RULES, [case(divided(), expected)], "1m")
+    assert not said, said
+    expected = [Expected(f"round({record}, 0.001)", "1d", samples) for record, samples in rates.items()]
+    said = run(tmp_path, RULES, [case(divided(), expected)], "5m")
+    assert not said, said
+
+
 def without_shard_b_after_an_hour() -> Inputs:
     return {
         series: values.replace(f"x{MINUTES}", "x60 _x60") if 'instance="b"' in series else values
@@ -207,6 +261,7 @@ def without_shard_b_after_an_hour() -> Inputs:
 SPOILED: Mapping[str, Inputs] = {
     "a node is not measured": changed('kcloud_cluster_nodes{cluster="c2",state="missing"', "0x60 1x60"),
     "a shard is down and takes a cluster with it": without_shard_b_after_an_hour(),
+    "a part of a cluster is down": divided("x60 _x60"),
     "nobody saw what was drawn": changed('kcloud_energy_gap_seconds_total{cluster="c2"', "0x60 0+10x60"),
     "the facility meter is lost": changed("kcloud_site_facility_energy_joules_total", "0+45000x60 _x60"),
     "IT power is not known": changed("kcloud_cluster_energy_joules_total", "0+6000x60 _x60"),

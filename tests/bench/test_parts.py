@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from kcloud_exporter.bench import exports, streams
+from kcloud_exporter.bench import exports, streams, upstream
 from kcloud_exporter.bench.memory import cpu_seconds, resident
+from kcloud_exporter.bench.pages import series_per_node
 from kcloud_exporter.cli import main, parser
+from tests.real.programs import require
 
 
 def test_exports_of_many_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +70,43 @@ def test_requests_to_the_running_program(tmp_path: Path, capsys: pytest.CaptureF
     assert len(re.findall(r"(?m)^  .* (?:kept|drawn) ", text)) == len(routes)
 
 
+def test_what_is_asked_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("prometheus")
+    kept = tmp_path / "bench.json"
+    assert main(["bench", "upstream", "--series=300", "--cycles=2", "--json", str(kept)]) == 0
+
+    text = capsys.readouterr().out
+    assert re.search(r"A cycle over 2\d\d series.* each comes to \d+ kW", text)
+    (run,) = json.loads(kept.read_text())["runs"]
+    federate, query, direct = run["upstream"]
+    assert (federate["way"], query["way"], direct["way"]) == ("federate", "query", "direct")
+    assert direct["requests"] == 3 * 3, "three nodes with three exporters each"
+    assert 1 <= federate["requests"] < query["requests"]
+    assert federate["watts"] == query["watts"] == pytest.approx(direct["watts"])
+    for each in run["upstream"]:
+        assert each["series"] == 3 * series_per_node()
+        assert 1000 < each["wire_bytes"] < 1_000_000
+        assert each["own_cpu_seconds"] > 0
+    assert federate["prometheus_cpu_seconds"] >= 0
+    assert direct["prometheus_cpu_seconds"] is None
+
+
+def test_watts_that_differ_are_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    watts = iter((4000.0, 4001.0, 4000.0))
+
+    def asked(_: object, way: str, series: int, *__: object) -> upstream.Asked:
+        return upstream.Asked(way, series, 1, 1, None, 1.0, next(watts))
+
+    def holding(*_: object) -> contextlib.nullcontext[tuple[str, int]]:
+        return contextlib.nullcontext(("http://127.0.0.1:9", 1))
+
+    require("prometheus")
+    monkeypatch.setattr(upstream, "apart", asked)
+    monkeypatch.setattr(upstream, "_holding", holding)
+    with pytest.raises(RuntimeError, match=r"query comes to 4001\.0 W, federate to 4000\.0 W"):
+        upstream.measure(100, 1)
+
+
 def test_a_process_that_is_not_there_holds_nothing() -> None:
     assert resident()[0] > 1
     assert resident(2**22 + 1) == (0.0, 0.0)
@@ -77,7 +117,7 @@ def test_a_process_that_is_not_there_holds_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["everything"], "known: cycle, api, streams, exports"),
+        (["everything"], "known: cycle, api, streams, exports, soak, upstream"),
         (["--seconds=0"], "more than 0"),
         (["--rows=0"], "at least 1"),
     ],

@@ -6,7 +6,7 @@ from typing import Final
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.artefacts.alerts.alert import Alert
-from kcloud_exporter.artefacts.promql import once, selected
+from kcloud_exporter.artefacts.promql import gap_once, once, selected
 from kcloud_exporter.artefacts.recording import ACCELERATOR_COUNT
 
 _GROUP: Final = "kcloud-source-alerts"
@@ -112,7 +112,7 @@ ALERTS: Final = (
         _GROUP,
         "warning",
         60,
-        f"min by (cluster) (increase({catalogue.ENERGY_GAP}[1h])) > $threshold",
+        f"{gap_once(f'increase({catalogue.ENERGY_GAP}[1h])')} > $threshold",
         "Energy of {{ $labels.cluster }} has a gap",
         "{{ $value | humanizeDuration }} of the last hour were not integrated for {{ $labels.cluster }} (limit "
         "$limit): nobody saw what was drawn. Energy, cost and carbon of that time are missing.",

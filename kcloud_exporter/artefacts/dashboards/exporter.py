@@ -18,7 +18,7 @@ from kcloud_exporter.artefacts.dashboards.panels import (
     listing,
     number,
 )
-from kcloud_exporter.artefacts.promql import once
+from kcloud_exporter.artefacts.promql import gap_once, once
 
 UID: Final = "kcloud-exporter"
 J: Final = 'job=~"$job",instance=~"$instance"'
@@ -109,7 +109,7 @@ def _sources() -> tuple[Any, ...]:
             "Energy that was not integrated",
             "Seconds per second in which nobody saw what was drawn.",
             "percentunit",
-            Query(f"min by (cluster) (rate({catalogue.ENERGY_GAP}{{{S}}}{_RATE}))", "{{cluster}}"),
+            Query(gap_once(f"rate({catalogue.ENERGY_GAP}{{{S}}}{_RATE})"), "{{cluster}}"),
             at_least=0,
             span=8,
         ),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from kcloud_exporter import catalogue
 from kcloud_exporter.artefacts.dashboards.board import CLUSTER, NAMESPACE, Row, board
 from kcloud_exporter.artefacts.dashboards.panels import Column, Query, graph, link, listing, number, ranking
-from kcloud_exporter.artefacts.promql import JOULES_PER_KWH
+from kcloud_exporter.artefacts.promql import JOULES_PER_KWH, of_all
 from kcloud_exporter.artefacts.promql import once as _once
 from kcloud_exporter.artefacts.recording import NAMESPACE_POWER
 from kcloud_exporter.catalogue import Family
@@ -38,8 +38,7 @@ def namespaces() -> dict[str, Any]:
 def _in_range(family: Family) -> str:
     """What a counter grew by in the chosen time, one of each series whoever shows it."""
     labels = ", ".join(label for label in family.labels if label != "component")
-    grown = f"max by ({', '.join(family.labels)}) (increase({family}{{{S}}}[$__range]))"
-    return f"sum by ({labels}) ({grown})"
+    return f"sum by ({labels}) ({of_all(family, f'increase({family}{{{S}}}[$__range])')})"
 
 
 def _day() -> tuple[Any, ...]:
