@@ -41,8 +41,10 @@ def once(family: Family, selector: str = "") -> str:
 
 
 def of_all(family: Family, expr: str) -> str:
-    """`expr` over series of the family, one of each whoever shows it, the parts of sums added up."""
+    """`expr` over series of the family, one of each whoever shows it: parts of sums added up, of ratios the worst."""
     labels = ", ".join(family.labels)
+    if family is catalogue.CLUSTER_COMPLETENESS:
+        return f"min by ({labels}) (max by ({labels}, {SHARD}) ({expr}))"
     if family.name not in _SUMS:
         return f"max by ({labels}) ({expr})"
     return f"sum by ({labels}) (max by ({labels}, {SHARD}) ({expr}))"

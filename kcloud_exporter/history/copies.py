@@ -145,9 +145,7 @@ class Copies:
     def _round(self) -> bool:
         """Carry over what is missing; whether all went well."""
         try:
-            self._catch_up()
-        except _UnreadableError as exc:
-            self._state.failed("unreadable", str(exc))
+            whole = self._catch_up()
         except (OSError, pa.ArrowException, ValueError) as exc:
             self._forget()
             self._state.failed(reason_of(exc), self._told(exc))
@@ -156,8 +154,9 @@ class Copies:
             self._forget()
             self._state.failed("defect", type(exc).__name__)
         else:
-            self._state.well()
-            return True
+            if whole:
+                self._state.well()
+            return whole
         return False
 
     def _told(self, exc: Exception) -> str:
@@ -168,7 +167,8 @@ class Copies:
         self._store = None
         self._there.clear()
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> bool:
+        """Whether all is there now; a file of our own that cannot be read keeps back none but itself."""
         places = dict(self._changed())
         for folder in self._left.keys() - places.keys():
             del self._left[folder]
@@ -176,13 +176,17 @@ class Copies:
             there = self._there.get(folder.parent.name, {})
             self._left[folder] = sum(f"{folder.name}/{path.name}" not in there for path in self._files(folder))
         self._tell()
+        whole = True
         for folder, changed in places.items():
-            self._copy(folder)
+            if not self._copy(folder):
+                whole = False
+                continue
             self._left.pop(folder, None)
             self._tell()
             # A change within the same step of the clock would not be seen.
             if changed < time.time_ns() - _CLOCK_STEP * 1e9:
                 self._done[folder] = changed
+        return whole
 
     def _changed(self) -> Iterator[tuple[Path, int]]:
         """The partitions that may hold what is not there yet, and when each has changed; the newest day first."""
@@ -205,8 +209,9 @@ class Copies:
     def _tell(self) -> None:
         self._state.waiting(sum(self._left.values()))
 
-    def _copy(self, folder: Path) -> None:
-        """Make one partition there what it is here, but for what only they have."""
+    def _copy(self, folder: Path) -> bool:
+        """Make one partition there what it is here, but for what only they have; whether all could be read."""
+        whole = True
         store, there = self._opened(), self._listed(folder.parent.name)
         replaced: set[str] = set()
         for path in self._files(folder):
@@ -220,7 +225,12 @@ class Copies:
                 self._passed.add(_mark(path))
                 continue
             if there.get(name) != size:
-                self._send(store, path, f"{self._base}/{folder.parent.name}/{name}")
+                try:
+                    self._send(store, path, f"{self._base}/{folder.parent.name}/{name}")
+                except _UnreadableError as exc:
+                    self._state.failed("unreadable", f"{path.name}: {exc}")
+                    whole = False
+                    continue
                 there[name] = size
                 self._state.copied(size)
                 self._left[folder] = max(self._left.get(folder, 0) - 1, 0)
@@ -229,6 +239,7 @@ class Copies:
         for name in replaced & there.keys():
             store.delete_file(f"{self._base}/{folder.parent.name}/{name}")
             del there[name]
+        return whole
 
     def _opened(self) -> fs.FileSystem:
         if self._store is None:

@@ -236,6 +236,28 @@ async def test_a_place_that_cannot_be_written_stops_nothing(
     assert "Traceback" not in caplog.text
 
 
+async def test_a_file_that_cannot_be_read_keeps_back_none_but_itself(
+    kept: Kept, copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await hours(kept, 1)).close()
+    victim = next(path for path in kept.files() if "seoul-a" in str(path))
+    reading = copies._reading
+
+    def broken(read: Callable[[int], bytes]) -> Callable[[], bytes]:
+        def fail(_: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        return reading(fail if getattr(getattr(read, "__self__", None), "name", "") == str(victim) else read)
+
+    monkeypatch.setattr(copies, "_reading", broken)
+    copied.start()
+    rest = names(kept.root) - {str(victim.relative_to(kept.root))}
+    await until(lambda: copied.files() == rest and copied.value("copy_failures_total", reason="unreadable") >= 2)
+    assert copied.value("copy_waiting_files") == 1
+    monkeypatch.undo()
+    await until(lambda: copied.files() == names(kept.root))
+
+
 async def test_a_merged_file_names_all_that_went_into_it(kept: Kept) -> None:
     await (await hours(kept)).close()
     parts = {path.name for path in kept.files() if "seoul-a" in str(path)}
