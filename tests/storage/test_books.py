@@ -226,6 +226,21 @@ def test_work_that_was_done_while_nobody_looked_counts_as_long_as_that_was_short
     second.close()
 
 
+@pytest.mark.parametrize("dated", [True, False], ids=["at the same time", "nobody knows when"])
+def test_no_absence_is_made_up_however_short_one_may_be(tmp_path: Path, dated: bool) -> None:
+    first = opened(tmp_path, 1000.0)
+    work_of(first).count(one_series(100.0, 500.0), "c", 500.0, 0.5)
+    if dated:
+        cycle(first, 1000.0, 500.0)
+    save(first)
+    first.close()
+    second = opened(tmp_path, 1000.0, "another boot")
+
+    done = work_of(second).count(one_series(140.0, 20.0), "c", 20.0, 0.5)
+    assert float(np.nansum(done.values)) == 40.0
+    second.close()
+
+
 def test_the_last_samples_count_in_their_own_boot_and_in_no_other(tmp_path: Path) -> None:
     first = opened(tmp_path)
     cycle(first, 1000.0, 500.0)
