@@ -173,6 +173,15 @@ def test_a_node_of_which_nothing_is_known_is_lost() -> None:
     assert states(one_node(**nothing, **pods)) == (False, False, True)
 
 
+def test_completeness_is_the_part_of_the_known_nodes_that_is_measured() -> None:
+    measured, partial, lost, unknown = np.eye(4, dtype=bool)[[0, 1, 2, 2, 3]].T
+    ledger = replace(balance(one_node()), node_measured=measured, node_partial=partial, node_lost=lost)
+    assert unknown.sum() == 1
+    assert ledger.completeness == 1 / 4
+    nothing = masks(False)
+    assert np.isnan(replace(ledger, node_measured=nothing, node_partial=nothing, node_lost=nothing).completeness)
+
+
 def test_components_beyond_the_wall_leave_a_negative_residual_and_no_negative_power() -> None:
     ledger = balance(one_node(wall=floats(300)))
     assert ledger.node_residual.tolist() == [-20]

@@ -42,6 +42,8 @@ def test_a_full_disk_fails_the_write_and_the_next_one_that_succeeds_holds_everyt
     book = counters.cluster("c")
     draw(book, 10.0)
     counters.save({"c": book}, {})
+    log = tmp_path / "counters.sqlite-wal"
+    assert log.stat().st_size
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     for _ in range(3):
@@ -49,6 +51,7 @@ def test_a_full_disk_fails_the_write_and_the_next_one_that_succeeds_holds_everyt
         with pytest.raises(StorageError, match="full") as caught:
             counters.save({"c": book}, {})
         assert not isinstance(caught.value, DamagedError), "a full disk is no damage"
+        assert not log.stat().st_size, "the log has given its room back, before anything else is given up"
     store._db.execute("PRAGMA max_page_count = 1000000")
     draw(book, 1.0, nodes=5000)
     assert counters.save({"c": book}, {}) == ""
