@@ -83,6 +83,8 @@ def test_a_share_that_is_not_there_any_more_counts_for_nobody() -> None:
         (holding([0, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8), [0.0, 0.5]),  # a row for the whole beside its part
         (holding([4], [(0, NAN, NAN), (0, NAN, NAN)], whole=8), [0.25, 0.25]),
         (holding([4, 4], [(0, NAN, NAN)], whole=8, live=[True, False]), [0.5]),
+        # granted more than there is of a part: at the expense of nobody beside it
+        (holding([4, 4], [(0, NAN, 0.9), (0, NAN, 0.9), (1, NAN, NAN)], whole=8), [0.25, 0.25, 0.5]),
     ],
 )
 def test_who_holds_which_part_of_a_device(held: Holdings, expected: list[float]) -> None:

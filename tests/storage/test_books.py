@@ -73,6 +73,7 @@ def test_the_first_cycle_of_a_process_goes_on_where_the_last_one_stopped(
 
     assert cycle(second, wall, monotonic) == Interval(seconds, gap)
     assert counted(second.cluster("c")) == 15.0 + seconds
+    assert second.site("s").totals[ENERGY].values.tolist() == [15.0 + seconds]
     assert second.cluster("c").gap_seconds == gap
     second.close()
 
@@ -245,6 +246,7 @@ def test_the_last_samples_count_in_their_own_boot_and_in_no_other(tmp_path: Path
     first = opened(tmp_path)
     cycle(first, 1000.0, 500.0)
     first.save({"c": first.cluster("c")}, {"s": first.site("s")}, {"c": np.arange(6.0)})
+    assert first.last_samples("c").tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     first.close()
     for boot, known in (("another boot", []), ("", []), ("this boot", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])):
         again = opened(tmp_path, 1030.0, boot)
