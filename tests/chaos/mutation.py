@@ -3,6 +3,7 @@
 `python -m tests.chaos.mutation --sample 40 --minutes 30` writes tests/chaos/figures/mutation.json.
 A mutant is one change of the text of a module: another comparison, another operator, another number, a condition
 turned round, a statement left out. It is killed when the tests of its module fail, or do not end in time.
+Of a survivor that changes nothing, `equivalent` has the reason.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.chaos.equivalent import EQUIVALENT
+
 ROOT: Final = Path(__file__).parent.parent.parent
 FIGURES: Final = Path(__file__).parent / "figures" / "mutation.json"
 _BOOKS: Final = (
@@ -31,7 +34,12 @@ _BOOKS: Final = (
 )
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "derive/ledger.py": (*_BOOKS, "tests/test_fleet_ledger.py"),
-    "derive/energy.py": ("tests/derive/test_energy.py", "tests/test_runtime.py", "tests/test_work.py"),
+    "derive/energy.py": (
+        "tests/derive/test_energy.py",
+        "tests/storage/test_books.py",
+        "tests/test_runtime.py",
+        "tests/test_work.py",
+    ),
     "derive/attribution.py": (*_BOOKS, "tests/vendors/test_duplication.py", "tests/test_fleet_ledger.py"),
     "storage/counters.py": ("tests/storage", "tests/test_persistence.py", "tests/real/test_disk.py"),
     "storage/books.py": (
@@ -66,6 +74,13 @@ class Mutant:
 
     def __str__(self) -> str:
         return f"{self.line}:{self.column} {' '.join(self.old.split())} → {' '.join(self.new.split())}"[:160]
+
+    @property
+    def changes_nothing(self) -> str:
+        """Why nobody could notice it; empty where somebody could."""
+        source = (ROOT / "kcloud_exporter" / self.module).read_text(encoding="utf-8")
+        statement = source.splitlines()[self.line - 1].strip()
+        return EQUIVALENT.get(self.module, {}).get((statement, str(self).partition(":")[2]), "")
 
     def text(self, source: str) -> str:
         """The module with the mistake."""
@@ -142,8 +157,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST, str]]:
 class Tests:
     """The tests of the modules, in a copy of the project; only those that enter what was changed are run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, below: Sequence[str] = ("tests",)) -> None:
+        self._folder, self._below = folder, tuple(below)
         environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         environment |= {"OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "tests.chaos.trials"]
@@ -169,7 +184,8 @@ class Tests:
     def _of(self, module: str) -> dict[str, Any]:
         """Test → the functions of the module that it enters, and its seconds. All must pass to begin with."""
         if module not in self._known:
-            found = self._trial(MODULES[module], 600.0, self._folder / "kcloud_exporter" / module)
+            tests = [test for test in MODULES[module] if test.startswith(self._below)]
+            found = self._trial(tests, 600.0, self._folder / "kcloud_exporter" / module)
             if found["code"] != 0:
                 raise RuntimeError(f"the tests of {module} do not pass as it is: pytest ended with {found['code']}")
             self._known[module] = found["recorded"]
@@ -212,6 +228,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="stop after so many minutes (default 30)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--survivors", action="store_true", help="only those that survived the last time")
+    below = "only tests below this folder, which is quicker; what they let live, others might kill"
+    parser.add_argument("--below", metavar="FOLDER", action="append", help=below)
     parser.add_argument("--only", choices=MODULES, action="append", help="only this module")
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
@@ -219,14 +237,19 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     for module in arguments.only or MODULES:
         every = mutants(module)
+        alike = {str(mutant): mutant.changes_nothing for mutant in every if mutant.changes_nothing}
+        if len(alike) != len(EQUIVALENT.get(module, {})):
+            parser.error(f"equivalent.py names changes of {module} that are none any more; those still are: {[*alike]}")
         if arguments.survivors:
             results = results or json.loads(FIGURES.read_text(encoding="utf-8"))
+            for each, of in results.items():
+                of["equivalent"] = {str(one): one.changes_nothing for one in mutants(each) if one.changes_nothing}
             found: dict[str, Any] = results[module]
             chosen[module] = [mutant for mutant in every if str(mutant) in found["survivors"]]
-            found["tried"], found["survivors"] = found["tried"] - len(chosen[module]), []
+            found["survivors"] = [str(mutant) for mutant in chosen[module]]  # until they are killed
             continue
         chosen[module] = random.Random(arguments.seed).sample(every, min(arguments.sample or len(every), len(every)))
-        results[module] = {"mutants": len(every), "tried": 0, "killed": 0, "survivors": []}
+        results[module] = {"mutants": len(every), "tried": 0, "killed": 0, "survivors": [], "equivalent": alike}
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         folder = Path(name)
         for part in ("kcloud_exporter", "tests", "config", "pyproject.toml"):
@@ -235,16 +258,18 @@ def main() -> None:
                 shutil.copytree(origin, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(origin, folder / part)
-        tests = Tests(folder)
+        tests = Tests(folder, arguments.below or ("tests",))
         for number in range(max(map(len, chosen.values()))):
             for module, wanted in chosen.items():
                 if number >= len(wanted) or time.monotonic() > ends:
                     continue
                 mutant, result = wanted[number], results[module]
                 killed = tests.kill(mutant)
-                result["tried"] += 1
+                result["tried"] += not arguments.survivors
                 result["killed"] += killed
-                if not killed:
+                if killed and arguments.survivors:
+                    result["survivors"].remove(str(mutant))
+                elif not killed and not arguments.survivors:
                     result["survivors"].append(str(mutant))
                 print(f"{module}:{mutant.line} {mutant.old!r} -> {mutant.new!r} {'killed' if killed else 'SURVIVED'}")
                 sys.stdout.flush()

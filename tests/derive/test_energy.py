@@ -8,11 +8,14 @@ import random
 import numpy as np
 import pytest
 
+from kcloud_exporter import catalogue
 from kcloud_exporter.derive.cycle import close_books
-from kcloud_exporter.derive.energy import EnergyBook, Totals, interval
+from kcloud_exporter.derive.energy import LEVELS, EnergyBook, Interval, Totals, interval
 from kcloud_exporter.derive.tables import ClusterTables
+from kcloud_exporter.derive.work import WorkBook
 from kcloud_exporter.model import Keys, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
+from kcloud_exporter.readings import Work, WorkTable
 from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 from tests.normalise.cluster import Prometheus
@@ -58,6 +61,57 @@ class TestTotals:
         assert [key for (key,) in book.totals[family].keys] == ["p4", "p5", "p6", "p7", "p8", "p9"]
         book.forget_ended_pods(9.0, 1000.0, 2)
         assert [key for (key,) in book.totals[family].keys] == ["p7", "p8", "p9"]
+
+
+class TestEnergyBook:
+    def test_a_cluster_that_has_had_no_cycle_adds_nothing_to_its_site(self) -> None:
+        book = EnergyBook()
+        assert (book.joules, book.gap_seconds, book.totals) == (0.0, 0.0, {})
+
+    def test_with_the_ended_pods_go_the_marks_of_work_that_nobody_sees_any_more(self) -> None:
+        book = EnergyBook(work=WorkBook({("source", "tokens"): 100.0}))
+        for now in (10.0, 11.0 + STALE):
+            book.work.count(Work(WorkTable(), np.empty(0), np.empty(0)), "c", now, STALE)
+        assert book.work.marks()[0] == [("source", "tokens")]
+        book.forget_ended_pods(11.0 + STALE, 3600.0, 1000)
+        assert book.work.marks()[0] == []
+
+    def test_what_a_site_adds_is_what_its_cluster_drew_in_this_cycle(self) -> None:
+        nothing, keys = Table(Keys([]), np.empty(0)), Keys([("c", "cpu"), ("c", "gpu"), ("c", "npu")])
+        book = EnergyBook()
+        for watts, seconds in (([100.0, 20.0, np.nan], 15.0), ([50.0, np.nan, np.nan], 10.0)):
+            power = {family.name: nothing for family in LEVELS}
+            power[catalogue.CLUSTER_POWER.name] = Table(keys, np.array(watts))
+            shown = book.integrate(power, power, Interval(seconds, 3.0), 0.0)
+            assert book.joules == np.nansum(watts) * seconds
+
+        energy = catalogue.CLUSTER_ENERGY.name
+        assert dict(zip(book.totals[energy].keys, book.totals[energy].values.tolist(), strict=True)) == {
+            ("c", "cpu"): 2000.0,
+            ("c", "gpu"): 300.0,
+        }
+        assert shown[energy].values.tolist() == pytest.approx([2000.0, np.nan, np.nan], nan_ok=True)
+        assert book.gap_seconds == 6.0
+
+    def test_a_cycle_in_which_nothing_of_the_cluster_is_known_is_a_gap(self) -> None:
+        unknown = Table(Keys([("c", "cpu")]), np.array([np.nan]))
+        power = {family.name: unknown for family in LEVELS}
+        book = EnergyBook()
+        book.integrate(power, power, Interval(15.0, 2.0), 0.0)
+        assert (book.joules, book.gap_seconds) == (0.0, 17.0)
+
+    def test_units_of_work_are_counted_as_they_are_done(self) -> None:
+        keys, book = Keys([("c", "ml", "chat", "token"), ("c", "ml", "silent", "token")]), EnergyBook()
+        book.add_work(Table(keys, np.array([40.0, np.nan])), 1.0)
+        shown = book.add_work(Table(keys, np.array([2.0, np.nan])), 2.0)
+        assert shown.values.tolist() == pytest.approx([42.0, np.nan], nan_ok=True)
+
+    def test_counters_of_which_nobody_knows_when_they_were_last_added_to_are_the_oldest(self) -> None:
+        family = catalogue.POD_ENERGY.name
+        book = EnergyBook({family: Totals([("unknown",)], [5.0])})
+        book.totals[family].add(Table(Keys([("p",)]), np.array([1.0])), 1.0, 9.0)
+        book.forget_ended_pods(9.0, 3600.0, 1000)
+        assert book.totals[family].keys == [("p",)]
 
 
 @pytest.mark.parametrize(

@@ -68,18 +68,23 @@ def test_a_share_that_is_not_there_any_more_counts_for_nobody() -> None:
         (holding([0], [(0, 0.0, NAN), (0, 0.0, NAN)]), [0.5, 0.5]),  # nobody uses it: nothing to go by
         (holding([0], [(0, NAN, 0.3), (0, NAN, 0.5)]), [0.3, 0.5]),  # what was not granted belongs to nobody
         (holding([0], [(0, NAN, 0.9), (0, NAN, 0.9)]), [0.5, 0.5]),  # granted more than there is: scaled down
+        (holding([0], [(0, NAN, 1.5), (0, NAN, 0.5)]), [2 / 3, 1 / 3]),  # a grant is at most of the whole device
         (holding([0], [(0, NAN, 0.3), (0, NAN, NAN)]), [0.5, 0.5]),
         (holding([0], [(0, 0.1, 0.9), (0, 0.3, 0.1)]), [0.25, 0.75]),  # use before grants
         (holding([1, 2, 4], [(0, NAN, NAN), (1, NAN, NAN), (2, NAN, NAN)], whole=8), [1 / 8, 2 / 8, 4 / 8]),
         (holding([1, 3], [(0, NAN, NAN), (1, NAN, NAN)]), [1 / 4, 3 / 4]),  # all parts are printed: they are the whole
         (holding([3, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=5), [3 / 7, 4 / 7]),  # held beyond the whole
         (holding([4, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8, activity=[0.5, 0.0]), [0.25 + 0.75 / 2, 0.75 / 2]),
+        # held beyond the whole: of 7 slices 3 are active, and the idle 4/7 of the device go by size
+        (holding([3, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=5, activity=[1.0, 0.0]), [33 / 49, 16 / 49]),
         (holding([4, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8, activity=[0.5, NAN]), [0.5, 0.5]),
         (holding([4, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8, activity=[0.0, 0.0]), [0.5, 0.5]),
         (holding([4, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8, activity=[9.0, 1.0]), [0.5, 0.5]),  # at most wholly
         (holding([0, 4], [(0, NAN, NAN), (1, NAN, NAN)], whole=8), [0.0, 0.5]),  # a row for the whole beside its part
         (holding([4], [(0, NAN, NAN), (0, NAN, NAN)], whole=8), [0.25, 0.25]),
         (holding([4, 4], [(0, NAN, NAN)], whole=8, live=[True, False]), [0.5]),
+        # granted more than there is of a part: at the expense of nobody beside it
+        (holding([4, 4], [(0, NAN, 0.9), (0, NAN, 0.9), (1, NAN, NAN)], whole=8), [0.25, 0.25, 0.5]),
     ],
 )
 def test_who_holds_which_part_of_a_device(held: Holdings, expected: list[float]) -> None:
@@ -158,10 +163,25 @@ def test_a_node_of_which_something_is_not_known_is_partial(changes: dict[str, An
     assert states(one_node(**changes)) == (False, True, False)
 
 
+def test_the_meter_of_the_whole_server_is_enough_for_a_node_to_be_measured_and_its_gpus_alone_are_not() -> None:
+    unmetered = {"cpu": floats(NAN), "pod_cpu": floats(NAN, NAN)}
+    assert states(one_node(**unmetered)) == (True, False, False)
+    assert states(one_node(**unmetered, wall=floats(NAN))) == (False, True, False)
+
+
 def test_a_node_of_which_nothing_is_known_is_lost() -> None:
     nothing = {name: floats(NAN) for name in ("wall", "cpu", "memory", "device_power")}
     pods = {"pod_cpu": floats(NAN, NAN), "pod_memory": floats(NAN, NAN)}
     assert states(one_node(**nothing, **pods)) == (False, False, True)
+
+
+def test_completeness_is_the_part_of_the_known_nodes_that_is_measured() -> None:
+    measured, partial, lost, unknown = np.eye(4, dtype=bool)[[0, 1, 2, 2, 3]].T
+    ledger = replace(balance(one_node()), node_measured=measured, node_partial=partial, node_lost=lost)
+    assert unknown.sum() == 1
+    assert ledger.completeness == 1 / 4
+    nothing = masks(False)
+    assert np.isnan(replace(ledger, node_measured=nothing, node_partial=nothing, node_lost=nothing).completeness)
 
 
 def test_components_beyond_the_wall_leave_a_negative_residual_and_no_negative_power() -> None:

@@ -83,8 +83,12 @@ def _mutation() -> list[str]:
         f"| `{module}` | {of['mutants']} | {of['tried']} | {of['killed']} | {of['killed'] / max(of['tried'], 1):.0%} |"
         for module, of in found.items()
     ]
-    lines += ["", "Survivors (line:column; one may be a change that changes nothing):", ""]
-    lines += [f"- `{module}` {each}" for module, of in found.items() for each in of["survivors"]]
+    lines += ["", "Survivors (line:column), and where it is a change that changes nothing, why:", ""]
+    lines += [
+        f"- `{module}` {each}" + (f": {of['equivalent'][each]}" if each in of["equivalent"] else "")
+        for module, of in found.items()
+        for each in of["survivors"]
+    ]
     return lines
 
 

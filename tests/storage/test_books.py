@@ -73,6 +73,7 @@ def test_the_first_cycle_of_a_process_goes_on_where_the_last_one_stopped(
 
     assert cycle(second, wall, monotonic) == Interval(seconds, gap)
     assert counted(second.cluster("c")) == 15.0 + seconds
+    assert second.site("s").totals[ENERGY].values.tolist() == [15.0 + seconds]
     assert second.cluster("c").gap_seconds == gap
     second.close()
 
@@ -226,10 +227,26 @@ def test_work_that_was_done_while_nobody_looked_counts_as_long_as_that_was_short
     second.close()
 
 
+@pytest.mark.parametrize("dated", [True, False], ids=["at the same time", "nobody knows when"])
+def test_no_absence_is_made_up_however_short_one_may_be(tmp_path: Path, dated: bool) -> None:
+    first = opened(tmp_path, 1000.0)
+    work_of(first).count(one_series(100.0, 500.0), "c", 500.0, 0.5)
+    if dated:
+        cycle(first, 1000.0, 500.0)
+    save(first)
+    first.close()
+    second = opened(tmp_path, 1000.0, "another boot")
+
+    done = work_of(second).count(one_series(140.0, 20.0), "c", 20.0, 0.5)
+    assert float(np.nansum(done.values)) == 40.0
+    second.close()
+
+
 def test_the_last_samples_count_in_their_own_boot_and_in_no_other(tmp_path: Path) -> None:
     first = opened(tmp_path)
     cycle(first, 1000.0, 500.0)
     first.save({"c": first.cluster("c")}, {"s": first.site("s")}, {"c": np.arange(6.0)})
+    assert first.last_samples("c").tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     first.close()
     for boot, known in (("another boot", []), ("", []), ("this boot", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])):
         again = opened(tmp_path, 1030.0, boot)

@@ -48,9 +48,9 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert again.recovered == ""
 
 
-def test_a_family_that_was_written_in_pieces_can_be_rewritten_with_fewer_rows(tmp_path: Path) -> None:
+def test_a_family_that_was_written_in_pieces_can_be_rewritten_with_fewer_rows_and_grow_again(tmp_path: Path) -> None:
     store = CounterStore(tmp_path)
-    for rows in (3, 5, 9, 2):
+    for rows in (3, 5, 9, 2, 3):
         store.save(books(rows, float(rows)))
     store.close()
     again = CounterStore(tmp_path)
@@ -58,8 +58,8 @@ def test_a_family_that_was_written_in_pieces_can_be_rewritten_with_fewer_rows(tm
     again.close()
 
     assert again.recovered == "", "pieces that belong to nothing any more would be damage"
-    assert stored.keys == books(2, 0.0)[KEY].keys
-    assert stored.values.tolist() == [2, 3]
+    assert stored.keys == books(3, 0.0)[KEY].keys
+    assert stored.values.tolist() == [3, 4, 5]
 
 
 def test_a_folder_whose_parents_are_not_there_is_made_for_its_owner_alone(tmp_path: Path) -> None:

@@ -145,6 +145,20 @@ def test_everything_gone_but_the_mark_is_told(tmp_path: Path) -> None:
 
     assert not found.cycles
     assert found.recovered.startswith("from nothing, because: cycle 13 was on disk")
+    assert found.recovered.endswith("what was added in cycles 1 to 13 is lost")
+    assert found.next > 13
+
+
+def test_a_file_that_is_lost_after_its_first_cycle_is_told(tmp_path: Path) -> None:
+    """The first cycle may hold years: those of a file of schema 1 that was taken over."""
+    shutil.copy(Path(__file__).with_name("schema-1.sqlite"), tmp_path / "counters.sqlite")
+    CounterStore(tmp_path).close()
+    (tmp_path / "counters.sqlite").unlink()
+    found = opened(tmp_path)
+
+    assert not found.cycles
+    told = "cycle 1 was on disk, counters.sqlite ends at 0; what was added in cycles 1 to 1 is lost"
+    assert found.recovered == f"from nothing, because: {told}"
 
 
 def test_damaged_files_are_set_aside_and_the_newest_sets_are_kept(tmp_path: Path) -> None:
