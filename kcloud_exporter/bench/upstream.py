@@ -96,7 +96,9 @@ def measure(series: int, cycles: int) -> list[Asked]:
 def _holding(binary: str, folder: Path, nodes: int) -> Iterator[tuple[str, int]]:
     """A Prometheus that has scraped the whole cluster once and scrapes no more: its URL and process id."""
     described = cluster_series(nodes)
-    lines = [f"{key} {level:.6g}\n" for key, level in zip(described.keys, described.levels, strict=True)]
+    # With a time of its own a sample does not end when it is scraped no more.
+    now = round(time.time() * 1000)
+    lines = [f"{key} {level:.6g} {now}\n" for key, level in zip(described.keys, described.levels, strict=True)]
     with serving("".join(lines).encode()) as target:
         configured = folder / "prometheus.yml"
         configured.write_text(_scraping(target, "1s" if nodes < _SMALL else "10s"))

@@ -21,7 +21,7 @@ from kcloud_exporter.commands.generate import own_families
 from kcloud_exporter.fleet import Fleet
 from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.programs import require
-from tests.real.prometheus import QueryServer
+from tests.real.prometheus import QueryServer, prometheus
 from tests.real.ruled import PANELS, WITHOUT_DATA, everything, failed_evaluations, ruled_prometheus
 
 pytestmark = pytest.mark.real
@@ -44,8 +44,14 @@ RUNBOOKS = {alert.name: re.findall(r"```promql\n(.*?)```", knowledge(alert.name)
 
 @pytest.fixture(scope="module")
 def exporter(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KcloudExporter]:
-    with kcloud_exporter(fleet.kcloud_config("exporter", interval="3s"), tmp_path_factory.mktemp("ruled")) as running:
-        yield running
+    """One cluster is read through its Prometheus, and the others directly."""
+    config = fleet.kcloud_config("exporter", interval="3s")
+    with prometheus(fleet.prometheus_config("busan-a"), tmp_path_factory.mktemp("upstream")) as upstream:
+        upstream.wait_for_all_targets()
+        (busan,) = (cluster for cluster in config["clusters"] if cluster["name"] == "busan-a")
+        busan["sources"] = [{"prometheus": {"url": upstream.url, "method": "query"}}]
+        with kcloud_exporter(config, tmp_path_factory.mktemp("ruled")) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")

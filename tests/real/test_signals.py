@@ -179,7 +179,7 @@ def test_a_process_that_gets_no_more_memory_loses_a_cluster_and_not_its_counters
     """One exporter sends more than there is memory for. The kernel's own killer cannot be called from here, but is a
     kill -9 to the process; what can be tried is an allocation that is refused."""
     good = fleet.kcloud_config("exporter", interval="1s")
-    large = b"".join(b'DCGM_FI_DEV_POWER_USAGE{gpu="%d",UUID="GPU-%d"} 1\n' % (n, n) for n in range(30_000))
+    large = b"".join(b'DCGM_FI_DEV_POWER_USAGE{gpu="%d",UUID="GPU-%d"} 1\n' % (n, n) for n in range(200_000))
     pages: dict[str, bytes] = {"/metrics": large[: large.index(b"\n") + 1]}
     with serving_pages(pages) as url:
         extra: dict[str, Any] = {"exporter": {"vendor": "dcgm", "targets": [f"{url}/metrics"], "name": "large"}}
