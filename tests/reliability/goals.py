@@ -85,9 +85,11 @@ GOALS: Final[dict[str, tuple[str, State, str]]] = {
             "once all 91 payloads in every parameter; each query read by Prometheus's own grammar"),
     "G32": ("Equal time for unknown users", "pass",
             "500 refusals each at cost 8: means 1.3 % apart, Kolmogorov-Smirnov p = 0.96 (`tests.chaos.guesses`)"),
-    "G33": ("Mutation testing, 85 % killed", "partly",
-            "142 of 171 tried (83%) of all 437: ledger 32 of 35, energy 28 of 34, attribution 29 of 34, "
-            "counters 22 of 34 (before the tests that some of its survivors have led to), books 31 of 34"),
+    "G33": ("Mutation testing, 85 % killed", "pass",
+            "44 mutants of each module, drawn at random of all 437, by the quick tests of `derive` and `storage` "
+            "alone: 196 of 220 (89 %) at the first attempt, counters only 36 of 44; now 201 (91%): ledger 40, "
+            "energy 40, attribution 39, counters 39, books 43, each at 88 % or more. Mutants that change nothing "
+            "count as survivors"),
     "G34": ("No known vulnerabilities; SBOM", "partly", "both are part of `make test`; the bill is the lock; every "
             "install checks hashes. The advisory database did not answer here, and the test of it was skipped, "
             "visibly"),
