@@ -31,7 +31,7 @@ ASKED: Final = ("/api/v1/monitoring/power", "/-/ready", "/metrics?collect[]=clus
 _ADDRESS: Final = re.compile(rb"http://127\.0\.0\.1:([0-9]+)/metrics")
 _PAUSE: Final = 0.05
 _PATIENCE: Final = 900.0
-_CYCLE: Final = re.compile(r"^kcloud_snapshot_timestamp_seconds (\S+)$", re.MULTILINE)
+_CYCLE: Final = re.compile(rb"^kcloud_snapshot_timestamp_seconds (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +156,19 @@ async def _serving(folder: Path, url: str, interval: float) -> AsyncIterator[tup
 
 
 async def _cycles(port: int, pid: int, cycles: int) -> list[float]:
-    """Memory after each of so many cycles. Raises TimeoutError when one does not come."""
+    """Memory after each of so many cycles, from the first that has read all. Raises TimeoutError when none comes."""
     memory: list[float] = []
     last, stamp = "", ""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with asyncio.timeout(_PATIENCE):
+            while b"kcloud_cluster_power_watts{" not in await _read(session, "/metrics?collect[]=cluster"):
+                await asyncio.sleep(4 * _PAUSE)
         while len(memory) < cycles:
             async with asyncio.timeout(_PATIENCE):
                 while stamp == last:
                     await asyncio.sleep(4 * _PAUSE)
-                    async with session.get("/metrics?collect[]=snapshot") as answer:
-                        found = _CYCLE.search(await answer.text())
-                        stamp = found[1] if found else last
+                    found = _CYCLE.search(await _read(session, "/metrics?collect[]=snapshot"))
+                    stamp = found[1].decode() if found else last
             last = stamp
             memory.append(resident(pid)[0])
             if len(memory) % 10 == 0 or len(memory) == cycles:
@@ -174,13 +176,17 @@ async def _cycles(port: int, pid: int, cycles: int) -> list[float]:
     return memory
 
 
+async def _read(session: aiohttp.ClientSession, path: str) -> bytes:
+    async with session.get(path) as answer:
+        return await answer.read()
+
+
 async def _ask(port: int, latencies: list[float]) -> None:
     """Ask for something small again and again; how long each answer took."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         for number in range(sys.maxsize):
             begun = time.perf_counter()
-            async with session.get(ASKED[number % len(ASKED)]) as answer:
-                await answer.read()
+            await _read(session, ASKED[number % len(ASKED)])
             latencies.append(time.perf_counter() - begun)
             await asyncio.sleep(_PAUSE)
 
