@@ -161,7 +161,7 @@ async def _cycles(port: int, pid: int, cycles: int) -> list[float]:
     last, stamp = "", ""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         async with asyncio.timeout(_PATIENCE):
-            while b"kcloud_cluster_power_watts{" not in await _read(session, "/metrics?collect[]=cluster"):
+            while b"kcloud_cluster_power_watts{" not in await _read(session, ASKED[2]):  # noqa: ASYNC110 - a process
                 await asyncio.sleep(4 * _PAUSE)
         while len(memory) < cycles:
             async with asyncio.timeout(_PATIENCE):
