@@ -103,22 +103,20 @@ def _part(said: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """A positive number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < 3600.0:
-        raise argparse.ArgumentTypeError(f"{text!r}; write seconds, more than 0 and less than 3600")
-    return value
+    """How long something takes."""
+    return _number(text, 0.001, 3600.0, "write seconds, up to 3600")
 
 
 def percent(text: str) -> float:
     """A part of a whole."""
+    return _number(text, 0.0, 100.0, "write a number from 0 to 100")
+
+
+def _number(text: str, least: float, most: float, hint: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 100.0:
-        raise argparse.ArgumentTypeError(f"{text!r}; write a number from 0 to 100")
+        value = float("nan")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r}; {hint}")
     return value
