@@ -118,7 +118,7 @@ def test_a_process_that_is_not_there_holds_nothing() -> None:
     ("arguments", "told"),
     [
         (["everything"], "known: cycle, api, streams, exports, soak, upstream"),
-        (["--seconds=0"], "more than 0"),
+        (["--seconds=0"], "write seconds"),
         (["--rows=0"], "at least 1"),
     ],
 )
