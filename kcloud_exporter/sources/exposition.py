@@ -140,8 +140,7 @@ def _read(taken: bytes, lines: list[bytes], text: _Text, index: SeriesIndex, *, 
     try:
         return _Reader(taken + b"\n", lines, index, openmetrics=openmetrics).read()
     except SourceError as exc:
-        rest = text.rest()
-        if exc.reason != "parse" or not rest:
+        if exc.reason != "parse" or not (rest := text.rest()):
             raise
         # A label value may hold a raw newline, so that the last sample of a piece goes on in what comes after it.
         whole = taken + b"\n" + rest
