@@ -134,7 +134,10 @@ class Compiler:
         if entity < 0 or rank is None:
             return
         if line.is_whole:
-            shape = self._shapes.get(tuple(labels)) or self._shapes.setdefault(tuple(labels), tuple(sorted(labels)))
+            names = tuple(labels)
+            shape = self._shapes.get(names)
+            if shape is None:
+                shape = self._shapes[names] = tuple(sorted(names))
             part = (name, shape, *map(labels.__getitem__, shape))
         elif line.is_many:
             part = (name, *[labels.get(p, "") for p in rule.parts])

@@ -225,9 +225,9 @@ class ClusterEngine:
         """
         stale: list[Rows] = []
         for scrape in group:
-            if scrape.timestamps is None or not len(scrape.rows) or np.isnan(scrape.timestamps).all():
+            newest = scrape.newest
+            if scrape.timestamps is None or newest is None:
                 continue
-            newest = float(np.nanmax(scrape.timestamps))
             known, since = self._newest.get(scrape.source, (-np.inf, now))
             if newest != known:
                 since = now

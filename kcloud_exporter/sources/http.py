@@ -188,25 +188,33 @@ def status_error(status: int) -> SourceError:
 
 def decoded(fetched: Fetched, body_bytes: int) -> bytes:
     """The bytes of an answer. CPU-bound: call it off the event loop. Raises SourceError."""
-    return b"".join(decoding(fetched, body_bytes))
+    return b"".join(Decoding(fetched, body_bytes))
 
 
-def decoding(fetched: Fetched, body_bytes: int) -> Iterator[bytes]:
+class Decoding:
     """The bytes of an answer, some at a time, so that a large one is never there as a whole. Raises SourceError.
 
-    Exactly one gzip member is accepted: thousands of small ones are a way to keep a reader busy.
+    `size` is how many have come. Exactly one gzip member is accepted: thousands of small ones are a way to keep a
+    reader busy.
     """
-    if fetched.encoding != "gzip":
-        if not fetched.is_framed and fetched.raw and not fetched.raw.endswith((b"\n", b"}")):
-            raise SourceError("truncated", "the answer does not say where it ends, and ends within a line")
-        yield fetched.raw
-        return
-    size = 0
-    for piece in _unzipped(fetched.raw):
-        size += len(piece)
-        if size > body_bytes:
-            raise SourceError("body_size", f"more than {body_bytes} bytes when decompressed")
-        yield piece
+
+    def __init__(self, fetched: Fetched, body_bytes: int) -> None:
+        self._fetched, self._body_bytes = fetched, body_bytes
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        fetched = self._fetched
+        if fetched.encoding != "gzip":
+            if not fetched.is_framed and fetched.raw and not fetched.raw.endswith((b"\n", b"}")):
+                raise SourceError("truncated", "the answer does not say where it ends, and ends within a line")
+            self.size = len(fetched.raw)
+            yield fetched.raw
+            return
+        for piece in _unzipped(fetched.raw):
+            self.size += len(piece)
+            if self.size > self._body_bytes:
+                raise SourceError("body_size", f"more than {self._body_bytes} bytes when decompressed")
+            yield piece
 
 
 def _unzipped(raw: bytes) -> Iterator[bytes]:

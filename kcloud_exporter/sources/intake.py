@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -20,7 +20,7 @@ from kcloud_exporter.errors import RejectReason, SourceError
 from kcloud_exporter.model import Labels, Scrape, SeriesTable
 from kcloud_exporter.sources.base import LastSeen
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
-from kcloud_exporter.sources.http import Fetched, decoding, status_error
+from kcloud_exporter.sources.http import Decoding, Fetched, status_error
 from kcloud_exporter.sources.prometheus_json import error_text, parse_vector
 from kcloud_exporter.sources.series import columns
 
@@ -155,7 +155,7 @@ class ExporterIntake(Intake):
     def answer(self, part: int, fetched: Fetched) -> Understood:
         """Read the page of one target. Raises SourceError."""
         step = self._note(lambda: Answered(part, fetched))
-        body = _Counted(decoding(fetched, self.body_bytes))
+        body = Decoding(fetched, self.body_bytes)
         media_type = fetched.content_type.partition(";")[0].strip().lower()
         parsed = parse_text(body, self._indexes[part], openmetrics=media_type == "application/openmetrics-text")
         self._seen.note(parsed.rows, len(self.table))
@@ -178,7 +178,7 @@ class PrometheusIntake(Intake):
     def answer(self, part: int, fetched: Fetched) -> Understood:
         """Read one page, or the answer of one query. Raises SourceError."""
         step = self._note(lambda: Answered(part, fetched))
-        body, (index,) = _Counted(decoding(fetched, self.body_bytes)), self._indexes
+        body, (index,) = Decoding(fetched, self.body_bytes), self._indexes
         if part >= 0:
             parsed = parse_text(body, index, openmetrics=False, page=part)
         elif fetched.status == 200:
@@ -197,19 +197,6 @@ class PrometheusIntake(Intake):
         parsed = _joined([answer.parsed for answer in answers], self._indexes[0])
         self._seen.note(parsed.rows, len(self.table))
         return Understood(step, parsed, self.table, sum(answer.size for answer in answers))
-
-
-class _Counted:
-    """What comes, and how many bytes of it have come."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.size += len(chunk)
-            yield chunk
 
 
 def _joined(parts: Sequence[Parsed], index: SeriesIndex) -> Parsed:
