@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,6 @@ class Clocks:
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
+
+
+REAL: Final = Clocks()

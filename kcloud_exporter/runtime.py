@@ -17,7 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from kcloud_exporter import __version__, catalogue
 from kcloud_exporter.catalogue import Level
-from kcloud_exporter.clocks import Clocks
+from kcloud_exporter.clocks import REAL, Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.config.sharding import own_part
 from kcloud_exporter.errors import ConfigError, KcloudError
@@ -74,10 +74,10 @@ class Runtime:
         config: Config,
         load: Callable[[], Config],
         storage: Path | None = None,
-        clocks: Clocks | None = None,
+        clocks: Clocks = REAL,
     ) -> None:
         self._load = load
-        self._clocks = clocks or Clocks()
+        self._clocks = clocks
         self.started_at = self._clocks.wall()
         self.telemetry = Telemetry()
         self.store = SnapshotStore()

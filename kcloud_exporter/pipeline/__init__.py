@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.clocks import Clocks
+from kcloud_exporter.clocks import REAL, Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
@@ -55,12 +55,12 @@ class Pipeline:
         telemetry: Telemetry,
         *,
         counters: Counters,
-        clocks: Clocks | None = None,
+        clocks: Clocks = REAL,
     ) -> None:
         self.config, self._sources, self._telemetry = config, list(sources), telemetry
         self._persistence = Persistence(counters, telemetry)
         self._vendors = vendors
-        self._clocks = clocks or Clocks()
+        self._clocks = clocks
         self.tape: Tape | None = None
         self.cycles = 0
         self.clusters = {c.name: ClusterPipeline(config, c, vendors, counters.cluster(c.name)) for c in config.clusters}

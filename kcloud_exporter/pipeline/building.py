@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kcloud_exporter.clocks import Clocks
+from kcloud_exporter.clocks import REAL, Clocks
 from kcloud_exporter.config.schema import Config, ExporterConfig, PrometheusConfig
 from kcloud_exporter.errors import ConfigError, VendorError
 from kcloud_exporter.pipeline.cluster import facility_meters, work_meters
@@ -18,7 +18,7 @@ from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.mistakes import nearest
 
 
-def build_sources(config: Config, vendors: VendorIndex, clocks: Clocks | None = None) -> list[Source]:
+def build_sources(config: Config, vendors: VendorIndex, clocks: Clocks = REAL) -> list[Source]:
     """One source per entry of the configuration, asking only for what the vendor tables and the sites name."""
     limits = ParseLimits(
         series=config.limits.series_per_source,
@@ -26,7 +26,6 @@ def build_sources(config: Config, vendors: VendorIndex, clocks: Clocks | None = 
         label_name_bytes=config.limits.label_name_bytes,
         label_value_bytes=config.limits.label_value_bytes,
     )
-    steady = (clocks or Clocks()).steady
     sources: list[Source] = []
     for cluster in config.clusters:
         facility = sorted(facility_meters(config, cluster.name))
@@ -34,11 +33,11 @@ def build_sources(config: Config, vendors: VendorIndex, clocks: Clocks | None = 
         for entry in cluster.sources:
             if entry.prometheus is not None:
                 sources.append(
-                    _prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits, steady)
+                    _prometheus(config, cluster.name, entry.prometheus, vendors, facility, work, limits, clocks.steady)
                 )
             elif entry.exporter is not None:
                 more = [*facility, *work]
-                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits, steady))
+                sources.append(_exporter(config, cluster.name, entry.exporter, vendors, more, limits, clocks.steady))
     return sources
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from kcloud_exporter.clocks import Clocks
+from kcloud_exporter.clocks import REAL, Clocks
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError, RecordingError
 from kcloud_exporter.exposition.ledger import ledger_page
@@ -49,7 +49,7 @@ class Live:
         output: Path,
         *,
         texts: Mapping[str, str] | None = None,
-        clocks: Clocks | None = None,
+        clocks: Clocks = REAL,
     ) -> None:
         """Begin the file. Raises ConfigError and RecordingError."""
         config = of_this_shard(config)
@@ -57,7 +57,6 @@ class Live:
         vendors = load_vendors(texts=tables)
         if problems := check_vendors(config, vendors):
             raise ConfigError(problems)
-        clocks = clocks or Clocks()
         sources = build_sources(config, vendors, clocks)
         counters = Counters(None, clocks.wall())
         self.pipeline = Pipeline(config, vendors, sources, Telemetry(), counters=counters, clocks=clocks)
