@@ -9,7 +9,6 @@ and is not measured.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import Final
 from aiohttp import web
 from isal import igzip
 
+from kcloud_exporter.bench.memory import beside
 from kcloud_exporter.bench.pages import Series, cluster_series, series_per_node
 
 VENDORS: Final = {"dcgm": "DCGM_", "kepler": "kepler_", "ipmi": "ipmi_"}
@@ -51,20 +51,8 @@ def pages(series: Series) -> dict[tuple[str, str], bytes]:
 @contextmanager
 def exporters(nodes: int) -> Iterator[int]:
     """The process, and its port. Raises RuntimeError when it does not start."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, nodes), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        if not ours.poll(_PATIENCE):
-            raise RuntimeError("the exporters did not start")
-        yield ours.recv()
-    finally:
-        ours.close()
-        process.join(5.0)
-        if process.is_alive():
-            process.kill()
+    with beside("the exporters", _PATIENCE, _serve, nodes) as (_, port):
+        yield port
 
 
 def _serve(connection: Connection, nodes: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
+_END_SECONDS: Final = 60.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -31,6 +34,30 @@ def cpu_seconds(pid: int) -> float:
     """CPU that a running process has used so far. Raises OSError where there is no /proc, or no such process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def beside(
+    what: str, patience: float, work: Callable[..., object], *arguments: Any
+) -> Iterator[tuple[Connection, Any]]:
+    """A process that does `work(connection, *arguments)` meanwhile: the other end, and the first that it says.
+
+    It is to end when its connection is closed. Raises RuntimeError when it has said nothing after so many seconds.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(patience):
+            raise RuntimeError(f"{what} did not start")
+        yield ours, ours.recv()
+    finally:
+        ours.close()
+        process.join(_END_SECONDS)
+        if process.is_alive():
+            process.kill()
 
 
 def apart(work: Callable[..., _T], *arguments: Any) -> _T:

@@ -7,6 +7,7 @@ Prometheus would federate it, with values that move. While cycles run, small req
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import sys
@@ -184,9 +185,9 @@ async def _read(session: aiohttp.ClientSession, path: str) -> bytes:
 async def _ask(port: int, latencies: list[float]) -> None:
     """Ask for something small again and again; how long each answer took."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-        for number in range(sys.maxsize):
+        for path in itertools.cycle(ASKED):
             begun = time.perf_counter()
-            await _read(session, ASKED[number % len(ASKED)])
+            await _read(session, path)
             latencies.append(time.perf_counter() - begun)
             await asyncio.sleep(_PAUSE)
 

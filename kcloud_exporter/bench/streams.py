@@ -7,7 +7,6 @@ read have had the one before, so that its pace is that of the machine.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ import numpy as np
 
 from kcloud_exporter import catalogue
 from kcloud_exporter.bench.audience import Reader, gather, make_room, missed, until
-from kcloud_exporter.bench.memory import cpu_seconds, resident
+from kcloud_exporter.bench.memory import beside, cpu_seconds, resident
 from kcloud_exporter.model import ClusterSnapshot, Keys, Snapshot, Table
 from kcloud_exporter.snapshot import SnapshotStore
 from kcloud_exporter.stream.hub import CLIENTS, Hub
@@ -70,20 +69,8 @@ def measure(clients: int, stalled: int, events: int, stall_seconds: float = STAL
     may not be opened.
     """
     make_room(clients)
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=_serve, args=(theirs, clients, stall_seconds), daemon=True)
-    server.start()
-    theirs.close()
-    try:
-        if not ours.poll(_PATIENCE):
-            raise RuntimeError("the server of the streams did not start")
-        return asyncio.run(_measured(ours, ours.recv(), clients, stalled, events))
-    finally:
-        ours.close()
-        server.join(_PATIENCE)
-        if server.is_alive():
-            server.kill()
+    with beside("the server of the streams", _PATIENCE, _serve, clients, stall_seconds) as (server, began):
+        return asyncio.run(_measured(server, began, clients, stalled, events))
 
 
 class _Server:
