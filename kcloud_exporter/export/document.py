@@ -15,7 +15,17 @@ from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, LongTable, PageTemplate, Paragraph, Spacer, Table
+from reportlab.platypus import (
+    BaseDocTemplate,
+    CondPageBreak,
+    Flowable,
+    Frame,
+    LongTable,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+)
 
 from kcloud_exporter.export.charts import ACCENT, GRID, INK, MUTED, fitted
 from kcloud_exporter.export.fonts import Fonts
@@ -25,6 +35,8 @@ from kcloud_exporter.export.workbook import flat
 MARGIN: Final = 16 * mm
 HEAD: Final = 18 * mm
 _LONG_WORD: Final = 60
+_ABOUT: Final = 150.0
+"""Points of height that the provenance needs at least, so that its heading does not stand alone."""
 PALE: Final = HexColor("#f6f8fa")
 WARN: Final = HexColor("#fff4e5")
 WARN_INK: Final = HexColor("#8a5300")
@@ -138,7 +150,7 @@ class Paper:
         table.setStyle(
             [("LINEBELOW", (0, 0), (-1, -1), 0.4, GRID), ("VALIGN", (0, 0), (-1, -1), "TOP"), *_padding(2.5)]
         )
-        return [self.heading(heading), Spacer(1, 4), table]
+        return [CondPageBreak(_ABOUT), self.heading(heading), Spacer(1, 4), table]
 
     def build(self, story: Sequence[Flowable], out: IO[bytes], metadata: Mapping[str, str]) -> None:
         """Lay the pages out and write them to something that cannot seek."""

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-from reportlab.platypus import CondPageBreak, Flowable, Spacer
+from reportlab.platypus import Flowable, Spacer
 
 from kcloud_exporter.export.charts import ACCENT, Axis, Layer, Plot, scale_of
 from kcloud_exporter.export.document import Paper
@@ -65,7 +65,7 @@ class ListingWriter:
             ]
         else:
             story += [paper.text("History knows nothing of this window."), Spacer(1, 10)]
-        story += [CondPageBreak(150), *paper.about("About this file", about)]
+        story += paper.about("About this file", about)
         if face.note:
             story.append(paper.text(face.note, 7))
         paper.build(

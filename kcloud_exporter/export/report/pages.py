@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from reportlab.lib.colors import Color
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, PageBreak, Spacer, Table
+from reportlab.platypus import Flowable, KeepTogether, PageBreak, Spacer, Table
 
 from kcloud_exporter.export.charts import (
     ACCENT,
@@ -36,8 +36,6 @@ from kcloud_exporter.model import Floats
 _DRAWN: Final = 400
 """Steps of a curve that a page can show."""
 _MOST: Final = 10
-_ABOUT: Final = 150.0
-"""Points of height that the provenance needs at least, so that its heading does not stand alone."""
 
 
 def write(report: Report, about: Mapping[str, Any], out: IO[bytes]) -> None:
@@ -59,7 +57,7 @@ def write(report: Report, about: Mapping[str, Any], out: IO[bytes]) -> None:
     story += _money_and_carbon(paper, report, words, of)
     story += [PageBreak(), *_tables(paper, report, words)]
     story += [Spacer(1, 12), KeepTogether([paper.text(words("method"), 8)]), Spacer(1, 12)]
-    story += [CondPageBreak(_ABOUT), *paper.about(words("about"), about)]
+    story += paper.about(words("about"), about)
     if face.note:
         story.append(paper.text(face.note, 7))
     metadata = {"subject": words.window(request), "creator": f"kcloud-exporter {about['version']}"}
