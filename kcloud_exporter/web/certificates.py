@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.web.stamps import stamp_of
 
 if TYPE_CHECKING:
     from kcloud_exporter.web.auth import TlsServer
@@ -67,14 +68,8 @@ class Certificates:
         log.info("a new certificate is in force")
 
     def _stamped(self, tls: TlsServer) -> _Stamp:
-        found: list[object] = [tls]
-        for name in (tls.cert_file, tls.key_file, tls.client_ca_file):
-            try:
-                told = (self._folder / name).stat() if name is not None else None
-            except (OSError, ValueError):  # a NUL in a path is a ValueError
-                told = None
-            found.append((told.st_mtime_ns, told.st_ino, told.st_size) if told else None)
-        return tuple(found)
+        names = (tls.cert_file, tls.key_file, tls.client_ca_file)
+        return (tls, *(None if name is None else stamp_of(self._folder / name) for name in names))
 
     def _built(self, tls: TlsServer) -> ssl.SSLContext:
         """A context of the files as they are. Raises ConfigError when they cannot be used."""

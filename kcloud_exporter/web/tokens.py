@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from kcloud_exporter.errors import ConfigError
+from kcloud_exporter.web.stamps import stamp_of
 
 log = logging.getLogger(__name__)
 SHORTEST: Final = 16
@@ -19,7 +20,7 @@ class Tokens:
     """The tokens in force. They follow the file; a bad one, or one without any token, changes nothing."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._stamp = path, _stamp(path)
+        self._path, self._stamp = path, stamp_of(path)
         self._digests = _read(path)
 
     def knows(self, token: str) -> bool:
@@ -30,7 +31,7 @@ class Tokens:
         return any(found)
 
     def _follow(self) -> None:
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -59,11 +60,3 @@ def _read(path: Path) -> tuple[bytes, ...]:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        told = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return (told.st_mtime_ns, told.st_ino, told.st_size)
