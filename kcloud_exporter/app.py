@@ -133,10 +133,6 @@ _OTHER_DESCRIPTORS = 2048
 """Connections of requests and to sources, files of the counters and of history."""
 
 
-def _nothing() -> None:
-    """Nobody wants to know of new files."""
-
-
 @asynccontextmanager
 async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[History]:
     """History while the program runs. Without a place of its own (demo) it lasts as long as the program."""
@@ -149,7 +145,7 @@ async def _remembered(runtime: Runtime, storage: Path | None) -> AsyncIterator[H
             return
         folder = storage or Path(stack.enter_context(TemporaryDirectory(prefix="kcloud-exporter-")))
         retention = runtime.config.storage.retention
-        registry, written = runtime.telemetry.registry, _nothing
+        registry, written = runtime.telemetry.registry, None
         if kept.copy_to is not None:
             from kcloud_exporter.history.copies import Copies  # the clients of all storages: only where there is one
 

@@ -148,9 +148,9 @@ class EmbeddedHistory(FileReader):
         *,
         flush_seconds: float = FLUSH_SECONDS,
         clock: Callable[[], float] = time.time,
-        written: Callable[[], None] = lambda: None,
+        written: Callable[[], None] | None = None,
     ) -> None:
-        """`written` is called, by the thread, when files may have come or been merged."""
+        """`written`, if given, is called by the thread when files may have come or been merged."""
         super().__init__(root, state.damaged)
         self._written = written
         self._retention, self._state, self._flush_seconds, self._clock = retention, state, flush_seconds, clock
@@ -249,7 +249,8 @@ class EmbeddedHistory(FileReader):
             self._state.failed(f"a defect: {type(exc).__name__}")
         else:
             self._state.well()
-        self._written()
+        if self._written is not None:
+            self._written()
 
     def _write(self) -> None:
         places: dict[tuple[str, str], list[Block]] = {}
