@@ -7,12 +7,14 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from kcloud_exporter import app
 from kcloud_exporter.api.routes import ApiDeps
 from kcloud_exporter.api.serving import api_routes
 from kcloud_exporter.config.load import parse_config
@@ -21,6 +23,7 @@ from kcloud_exporter.history.series import History
 from kcloud_exporter.runtime import Runtime
 from kcloud_exporter.web.server import Site, build_app, start_site
 from kcloud_exporter.web.status import WebDeps
+from tests.history.test_running import OPTIONS
 
 
 @dataclass
@@ -94,3 +97,15 @@ async def running(spec: FleetSpec | None = None, *, ticks: int = 2) -> AsyncIter
         finally:
             await program.site.close()
             await runtime.close()
+
+
+@asynccontextmanager
+async def whole_program(folder: Path, *, ticks: int, pause: float) -> AsyncIterator[tuple[Fleet, Runtime, int]]:
+    """All that `serve` runs, over the simulated fleet, some cycles later: (fleet, runtime, port)."""
+    async with Fleet(FleetSpec(frozen=True)) as fleet:
+        config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
+        async with app.running(config, lambda: config, OPTIONS, folder) as (runtime, port):
+            for _ in range(ticks):
+                await asyncio.sleep(pause)
+                await runtime.tick()
+            yield fleet, runtime, port

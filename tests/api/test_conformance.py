@@ -23,12 +23,10 @@ import pytest
 import pytest_asyncio
 from pypdf import PdfReader
 
-from kcloud_exporter import app
-from kcloud_exporter.config.load import parse_config
-from kcloud_exporter.fleet import Fleet, FleetSpec
+from kcloud_exporter.fleet import Fleet
 from kcloud_exporter.runtime import Runtime
 from tests.api.original import ORIGINAL, Old
-from tests.history.test_running import OPTIONS
+from tests.api.program import whole_program
 from tests.real.page import Page, parse_page, select
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -90,14 +88,8 @@ class Walk:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def walk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Walk]:
     folder: Path = tmp_path_factory.mktemp("walk")
-    async with Fleet(FleetSpec(frozen=True)) as fleet:
-        config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
-        async with app.running(config, lambda: config, OPTIONS, folder) as (runtime, port):
-            for _ in range(2):
-                await asyncio.sleep(0.5)
-                await runtime.tick()
-            async with aiohttp.ClientSession() as session:
-                yield Walk(session, f"http://127.0.0.1:{port}", fleet, runtime)
+    async with whole_program(folder, ticks=2, pause=0.5) as (fleet, runtime, port), aiohttp.ClientSession() as session:
+        yield Walk(session, f"http://127.0.0.1:{port}", fleet, runtime)
 
 
 Check = Callable[[Walk], Awaitable[None]]

@@ -20,10 +20,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from kcloud_exporter import app
-from kcloud_exporter.config.load import parse_config
-from kcloud_exporter.fleet import Fleet, FleetSpec
-from tests.history.test_running import OPTIONS
+from tests.api.program import whole_program
 from tests.real.page import parse_page, select
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,21 +54,16 @@ async def fetch(url: str) -> Any:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     folder: Path = tmp_path_factory.mktemp("program")
-    async with Fleet(FleetSpec(frozen=True)) as fleet:
-        config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
-        async with app.running(config, lambda: config, OPTIONS, folder) as (runtime, port):
-            for _ in range(3):
-                await asyncio.sleep(0.3)
-                await runtime.tick()
-            api = f"http://127.0.0.1:{port}/api/v1"
-            parts: dict[str, Any] = {"cluster_name": "seoul-a", "node_name": "gpu-2"}
-            for kind in ("gpu", "npu"):
-                parts[f"{kind}_id"] = (await fetch(f"{api}/accelerators/{kind}s?limit=1"))["data"][0]["uuid"]
-            pod = (await fetch(f"{api}/infrastructure/pods?cluster=seoul-a&limit=1"))["data"][0]
-            container = (await fetch(f"{api}/infrastructure/containers?limit=1"))["data"][0]
-            parts |= {"namespace": pod["namespace"], "pod_name": pod["pod"], "container_id": container["container_id"]}
-            parts["vm_id"] = (await fetch(f"{api}/infrastructure/vms?limit=1"))["data"][0]["vm"]
-            yield Served(port, await fetch(f"{api}/openapi.json"), parts)
+    async with whole_program(folder, ticks=3, pause=0.3) as (_, _, port):
+        api = f"http://127.0.0.1:{port}/api/v1"
+        parts: dict[str, Any] = {"cluster_name": "seoul-a", "node_name": "gpu-2"}
+        for kind in ("gpu", "npu"):
+            parts[f"{kind}_id"] = (await fetch(f"{api}/accelerators/{kind}s?limit=1"))["data"][0]["uuid"]
+        pod = (await fetch(f"{api}/infrastructure/pods?cluster=seoul-a&limit=1"))["data"][0]
+        container = (await fetch(f"{api}/infrastructure/containers?limit=1"))["data"][0]
+        parts |= {"namespace": pod["namespace"], "pod_name": pod["pod"], "container_id": container["container_id"]}
+        parts["vm_id"] = (await fetch(f"{api}/infrastructure/vms?limit=1"))["data"][0]["vm"]
+        yield Served(port, await fetch(f"{api}/openapi.json"), parts)
 
 
 async def asked(served: Served, folder: Path, *arguments: str) -> str:

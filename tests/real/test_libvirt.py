@@ -42,6 +42,21 @@ def libvirt_exporter(folder: Path) -> Iterator[str]:
         yield url
 
 
+def two_vms_keep_a_cpu_busy_each(exporter: KcloudExporter, cpus: int) -> None:
+    """The domains of `libvirt_exporter` have their part of so many CPUs' power, and the node the rest."""
+    each = pytest.approx(CPU_WATTS / cpus, rel=0.15)
+    expected = {("hyp-1", "demo", "web-1", "cpu"): each, ("hyp-1", "", "instance-00000002", "cpu"): each}
+    wait_until(
+        lambda: group(exporter.page(), "kcloud_vm_power_watts", "node", "project", "vm", "component") == expected,
+        f"two VMs keep one of {cpus} CPUs busy each",
+        20.0,
+        exporter.program,
+    )
+    page = exporter.page()
+    held = total(page, "kcloud_vm_power_watts") + total(page, "kcloud_node_unattributed_power_watts", component="cpu")
+    assert held == pytest.approx(total(page, "kcloud_node_power_watts", component="cpu"))
+
+
 @pytest.fixture(scope="module")
 def hypervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, KcloudExporter]]:
     """(libvirt exporter's page, page of a node_exporter with known RAPL power, the kcloud-exporter that reads both)."""
@@ -85,14 +100,4 @@ def test_vms_have_their_part_of_the_cpus_time_and_nothing_is_lost(
     cpus = len(
         {dict(labels)["cpu"] for name, labels in parse_page(get(server).text) if name == "node_cpu_seconds_total"}
     )
-    each = pytest.approx(CPU_WATTS / max(cpus, 2), rel=0.15)
-    expected = {("hyp-1", "demo", "web-1", "cpu"): each, ("hyp-1", "", "instance-00000002", "cpu"): each}
-    wait_until(
-        lambda: group(exporter.page(), "kcloud_vm_power_watts", "node", "project", "vm", "component") == expected,
-        f"two VMs keep one of {cpus} CPUs busy each",
-        20.0,
-        exporter.program,
-    )
-    page = exporter.page()
-    held = total(page, "kcloud_vm_power_watts") + total(page, "kcloud_node_unattributed_power_watts", component="cpu")
-    assert held == pytest.approx(total(page, "kcloud_node_power_watts", component="cpu"))
+    two_vms_keep_a_cpu_busy_each(exporter, max(cpus, 2))

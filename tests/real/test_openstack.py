@@ -10,11 +10,11 @@ import pytest
 
 from tests.real.kcloud import KcloudExporter, kcloud_exporter
 from tests.real.openstack import cloud, openstack_exporter
-from tests.real.page import group, parse_page, total
-from tests.real.programs import get, require, wait_until
+from tests.real.page import parse_page
+from tests.real.programs import get, require
 from tests.real.prometheus import node_exporter
-from tests.real.test_libvirt import libvirt_exporter
-from tests.real.test_node_exporter import CPU_WATTS, powercap
+from tests.real.test_libvirt import libvirt_exporter, two_vms_keep_a_cpu_busy_each
+from tests.real.test_node_exporter import powercap
 
 pytestmark = pytest.mark.real
 VCPUS = 8
@@ -53,17 +53,7 @@ def test_the_page_is_what_a_real_openstack_exporter_prints(hypervisor: tuple[str
 
 def test_a_vm_has_its_part_of_the_cpus_that_the_cloud_tells(hypervisor: tuple[str, KcloudExporter]) -> None:
     _, exporter = hypervisor
-    each = pytest.approx(CPU_WATTS / VCPUS, rel=0.15)
-    expected = {("hyp-1", "demo", "web-1", "cpu"): each, ("hyp-1", "", "instance-00000002", "cpu"): each}
-    wait_until(
-        lambda: group(exporter.page(), "kcloud_vm_power_watts", "node", "project", "vm", "component") == expected,
-        f"two VMs keep one of {VCPUS} CPUs busy each",
-        20.0,
-        exporter.program,
-    )
-    page = exporter.page()
-    held = total(page, "kcloud_vm_power_watts") + total(page, "kcloud_node_unattributed_power_watts", component="cpu")
-    assert held == pytest.approx(total(page, "kcloud_node_power_watts", component="cpu"))
+    two_vms_keep_a_cpu_busy_each(exporter, VCPUS)
 
 
 def test_as_shipped_it_cannot_start(tmp_path: Path) -> None:
