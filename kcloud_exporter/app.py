@@ -23,6 +23,7 @@ import yaml
 from kcloud_exporter import __version__
 from kcloud_exporter.api.routes import ApiDeps
 from kcloud_exporter.api.serving import api_routes
+from kcloud_exporter.clocks import REAL, Clocks
 from kcloud_exporter.config.load import KNOWN_DEFAULTS, load_config, parse_config
 from kcloud_exporter.config.schema import Config
 from kcloud_exporter.errors import ConfigError
@@ -78,10 +79,11 @@ async def running(
     options: ServeOptions,
     storage: Path | None,
     first_at: Callable[[], float] | None = None,
+    clocks: Clocks = REAL,
 ) -> AsyncIterator[tuple[Runtime, int]]:
     """The whole program, serving, and the port it got; everything it opened is closed at the end."""
     async with AsyncExitStack() as stack:
-        runtime = Runtime(config, load, storage)
+        runtime = Runtime(config, load, storage, clocks)
         history = await stack.enter_async_context(_remembered(runtime, storage))
         stack.push_async_callback(runtime.close)
         auth = web_auth(options.web_config_file, os.environ, options.bearer_token_file)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class SeriesTable:
     """Row number → name and labels of every series that one source has ever shown.
 
     Append-only while it lives, so that arrays elsewhere can be aligned to its rows; a source that has
-    collected too many dead rows begins a new table (see `Source.compact`). `labels` are without `__name__`, so that
+    collected too many dead rows begins a new table (see `Compaction`). `labels` are without `__name__`, so that
     the many series that tell of one thing share one object, which nobody changes.
     """
 
@@ -47,9 +47,16 @@ class SeriesTable:
         """All labels of a series, `__name__` first."""
         return {"__name__": self.names[row], **self.labels[row]}
 
-    def identity(self, row: int) -> tuple[str, int]:
-        """What a series is known by while it lives, in this table and in the one that takes its place."""
-        return self.names[row], id(self.labels[row])
+
+class Compaction(NamedTuple):
+    """A series table that has lost its dead rows. `rows[old row]` is the new row, -1 for a dropped one.
+
+    Rows keep their order. `table` may grow by what is read for a later cycle, while `rows` tells of the old one only.
+    """
+
+    old: SeriesTable
+    table: SeriesTable
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True)

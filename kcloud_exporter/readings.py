@@ -49,6 +49,11 @@ class Grow(Generic[_T]):
             self._pending.clear()
         return self._data[: self._filled]
 
+    def become(self, values: NDArray[_T]) -> None:
+        """Hold these values, which nobody else holds, and go on from there."""
+        self._data, self._filled = values, len(values)
+        self._pending.clear()
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:

@@ -59,7 +59,9 @@ class Ours:
         return self.stages
 
     def _compact(self) -> None:
-        self._cluster.retire(self._intake.compact())
+        found = self._intake.compact(self._cluster.needed(self._intake.table))
+        if found is not None:
+            self._cluster.follow(found)
 
     def _persist(self, monotonic: float) -> None:
         samples = {"bench": self._cluster.last_samples(monotonic)}

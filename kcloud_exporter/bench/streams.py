@@ -131,7 +131,8 @@ async def _measured(
 
 
 def _have(readers: list[Reader], number: int) -> bool:
-    return all(reader.newest >= number for reader in readers)
+    """Whether all who are still there have had an event; who was cut off is told of at the end."""
+    return all(reader.lost or reader.newest >= number for reader in readers)
 
 
 async def _told(server: _Server, name: str, value: int) -> None:

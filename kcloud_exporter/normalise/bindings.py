@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kcloud_exporter.errors import RejectReason
-from kcloud_exporter.model import Floats, Mask, Rows, SeriesTable
+from kcloud_exporter.model import Floats, Mask, Rows
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.samples import NO_SAMPLE, SAMPLE, LastSample, Samples
 from kcloud_exporter.readings import Grow
@@ -50,6 +50,12 @@ class Trace:
     good: Mask
     earlier: Floats | None
     elapsed: Floats | None
+
+    def of(self, kept: Mask) -> Trace:
+        """The same of some of the rows; others may have come since."""
+        of = kept[: len(self.raw)]
+        earlier, elapsed = (None if told is None else told[of] for told in (self.earlier, self.elapsed))
+        return Trace(self.at, self.raw[of], self.value[of], self.good[of], earlier, elapsed)
 
 
 class Binding:
@@ -144,6 +150,27 @@ class Binding:
         slot, value, seen = self.slots.view[at], self.column.value.view, self.column.seen.view
         if last.seen > seen[slot]:
             value[slot], seen[slot] = last.watts, last.seen
+
+    def move(self, new_rows: Rows) -> None:
+        """Follow a compacted table: `new_rows[old row]`, -1 for a dropped one."""
+        self.settle()
+        rows = new_rows[self.rows.view]
+        kept = rows >= 0
+        self.rows.become(rows[kept])
+        if kept.all():
+            return
+        self.slots.become(self.slots.view[kept])
+        self._trait.become(self._trait.view[kept])
+        place = np.cumsum(kept, dtype=np.int32) - 1
+        for at in (*self._marks.values(), *self._enums.values()):
+            at.become(place[at.view[kept[at.view]]])
+        if self.counts:
+            self.previous_value, self.previous_time = self.previous_value[kept], self.previous_time[kept]
+            self.previous_noted, self.series = self.previous_noted[kept], self.series[kept]
+        self._scale = self._low = self._high = self._sentinel = np.empty(0)
+        self._flags = np.empty(0, np.int8)
+        self._unique_at = -1
+        self.trace = self.trace and self.trace.of(kept)
 
     def apply(self, dense: Dense, now: float) -> list[tuple[RejectReason, Rows]]:
         """Scatter one cycle into the column. Returns the rejected rows by reason."""
@@ -296,36 +323,27 @@ def count_by_source(rejected: list[tuple[RejectReason, Rows]], row_source: Rows)
     return counts
 
 
-def carry_over(
-    before: list[tuple[SeriesTable, Binding]],
-    old: Column,
-    after: list[tuple[SeriesTable, Binding]],
-    new: Column,
-) -> None:
-    """Give the rows of new bindings the last counter sample and the last slot value of the same series before.
+def carry_over(before: Binding, after: Binding, rows: int) -> None:
+    """Give a new binding the last counter sample and the last slot value that the old one has of the same rows.
 
-    A series is known by the identity of its labels, which a source keeps while the series lives.
+    Both are over the same table, of which the old one has seen `rows` rows.
     """
-    for _, binding in (*before, *after):
-        binding.settle()
-    found = {
-        table.identity(row): (binding, at)
-        for table, binding in before
-        for at, row in enumerate(binding.rows.view.tolist())
-    }
-    old_value, old_seen = old.value.view, old.seen.view
-    value, seen = new.value.view, new.seen.view
-    for table, binding in after:
-        slots = binding.slots.view
-        for at, row in enumerate(binding.rows.view.tolist()):
-            known = found.get(table.identity(row))
-            if known is None:
-                continue
-            earlier, was = known
-            if binding.counts and earlier.counts:
-                binding.previous_value[at] = earlier.previous_value[was]
-                binding.previous_time[at] = earlier.previous_time[was]
-                binding.previous_noted[at] = earlier.previous_noted[was]
-            slot, of = slots[at], earlier.slots.view[was]
-            if old_seen[of] > seen[slot]:
-                value[slot], seen[slot] = old_value[of], old_seen[of]
+    before.settle()
+    after.settle()
+    place = np.full(rows, -1, np.int64)
+    place[before.rows.view] = np.arange(len(before.rows))
+    was = place[after.rows.view]
+    at = np.flatnonzero(was >= 0)
+    was = was[at]
+    if before.counts and after.counts:
+        after.previous_value[at] = before.previous_value[was]
+        after.previous_time[at] = before.previous_time[was]
+        after.previous_noted[at] = before.previous_noted[was]
+    slots, of = after.slots.view[at], before.slots.view[was]
+    # Where rows share a slot the one that was seen last has the word, and of those the first.
+    by_age = np.argsort(before.column.seen.view[of][::-1], kind="stable")
+    slots, of = slots[::-1][by_age], of[::-1][by_age]
+    newer = before.column.seen.view[of] > after.column.seen.view[slots]
+    slots, of = slots[newer], of[newer]
+    after.column.value.view[slots] = before.column.value.view[of]
+    after.column.seen.view[slots] = before.column.seen.view[of]

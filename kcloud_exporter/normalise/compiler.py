@@ -44,9 +44,10 @@ class Compiler:
     ) -> None:
         self.names, self.vms, self.outdated = names, VmNames(names), False
         self.own_pods: dict[tuple[str, str], tuple[str, str]] = {}
+        self._own_pods_told: set[tuple[str, str]] = set()
         self.remembered: dict[int, LastSample] = {}
         self._vendors, self._entities, self._columns = vendors, entities, columns
-        self._targets: Interned[tuple[str, str]] = Interned()
+        self.targets: Interned[tuple[str, str]] = Interned()
         self._taken_for_owners: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._in_slot: dict[tuple[int, str], int] = {}
         self._tellers: dict[int, set[str]] = {}
@@ -55,11 +56,6 @@ class Compiler:
         self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._insides: dict[tuple[str, str], tuple[str, str] | None] = {}
 
-    @property
-    def target_count(self) -> int:
-        """How many scrape targets have been seen; slots remember theirs by number."""
-        return len(self._targets)
-
     def continue_from(self, earlier: Compiler) -> None:
         """Keep what an earlier compiler has learned of names and of exporters' own pods."""
         self.names = earlier.names
@@ -67,7 +63,12 @@ class Compiler:
         self.vms = earlier.vms
         self.vms.forget_answers()
         self.own_pods = earlier.own_pods
-        self._targets, self.remembered = earlier._targets, earlier.remembered
+        self.remembered = earlier.remembered
+
+    def forget_untold(self) -> None:
+        """All rows have been compiled anew: what none of them has told again is no more."""
+        self.own_pods = {target: pod for target, pod in self.own_pods.items() if target in self._own_pods_told}
+        self.names.forget_untold()
 
     def compile(self, state: TableState, start: int, end: int, *, inventory: bool) -> None:
         """Bind rows start..end-1 of a table; only inventory series, or only the others."""
@@ -81,7 +82,7 @@ class Compiler:
                 if line.rule.conditions and not line.rule.matches(labels):
                     continue
                 if target < 0:
-                    target, _ = self._targets.row((labels.get("job", ""), labels.get("instance", "")))
+                    target, _ = self.targets.row((labels.get("job", ""), labels.get("instance", "")))
                 self._bind(state, row, line, name, labels, target)
             state.row_target.append(target)
 
@@ -98,12 +99,13 @@ class Compiler:
             key = labels.get("job", ""), labels.get("instance", "")
             pod = labels.get("namespace", ""), labels.get("pod", "")
             self.own_pods[key] = pod
+            self._own_pods_told.add(key)
             self.outdated |= pod in self._taken_for_owners.get(key, ())
         elif rule.to == "target_node":
             node, resolved = self.names.resolve(first(labels, table.node))
             target = labels.get("instance", "")
             # A name that nobody else knows is better than an address, but not than a node that the address leads to.
-            if resolved or self.names.known(target) is None:
+            if resolved or self.names.known(target) in (None, node):
                 self.outdated |= self.names.learn_pod(node, target, "")
         elif rule.to == "node_info":
             node = labels.get("exported_node") or labels.get("node", "")

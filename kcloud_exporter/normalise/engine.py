@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from itertools import takewhile
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.errors import RejectReason
-from kcloud_exporter.model import Floats, Mask, Rows, Scrape, SeriesTable
+from kcloud_exporter.model import Compaction, Floats, Mask, Rows, Scrape, SeriesTable
 from kcloud_exporter.normalise.bindings import Dense, carry_over, count_by_source
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.compiler import Compiler
@@ -28,6 +28,12 @@ from kcloud_exporter.vendors.mapping import VendorIndex
 from kcloud_exporter.vendors.quantities import QUANTITIES
 
 Rejections = Counter[tuple[str, RejectReason]]
+
+_COME_AND_GO: Final = ("pod", "vm", "share", "partition")
+"""Entities that nobody expects when their exporter does not show them."""
+_ENDED_PART: Final = 0.5
+_FEW: Final = 1000
+"""Pods that have ended are let go when they are more than this part of all that are known, and this many beside."""
 
 
 class ClusterEngine:
@@ -48,7 +54,6 @@ class ClusterEngine:
         self._vendors, self._aliases, self._pattern, self._meters = vendors, aliases, pattern, tuple(meters)
         self._max_staleness, self._forget_after = max_staleness, forget_after
         self.beyond_limit = 0
-        self._target_seen = Grow(np.float64)
         self._newest: dict[str, tuple[float, float]] = {}
         self._begin()
 
@@ -59,12 +64,11 @@ class ClusterEngine:
             for name, quantity in QUANTITIES.items()
         }
         self._tables: dict[int, TableState] = {}
-        self._retired: list[TableState] = []
         self._compiler = Compiler(
             self._vendors, NodeNames(self._aliases, self._pattern), self._meters, self.entities, self.columns
         )
-        self._device_held, self._partition_seen = Grow(np.float64), Grow(np.float64)
-        self._share_seen, self._node_listed = Grow(np.float64), Grow(np.float64)
+        self._target_seen, self._node_listed = Grow(np.float64), Grow(np.float64)
+        self._device_held, self._partition_seen, self._share_seen = (Grow(np.float64) for _ in range(3))
         self._inventory_at = NEVER
 
     def ingest(self, scrapes: Iterable[Scrape], now: float) -> Rejections:
@@ -97,21 +101,52 @@ class ClusterEngine:
         found = [b.last_samples(since) for s in self._tables.values() for b in s.bindings.values() if b.counts]
         return np.concatenate([as_samples(remembered), *found])
 
-    def retire(self, table: SeriesTable, successor: SeriesTable) -> None:
-        """A source has dropped its dead series: its new table takes the old one's place at the next cycle.
+    def needed(self, table: SeriesTable, now: float) -> Mask:
+        """Rows of a source's table that must stay though it shows them no more, as of the cycle of `now`.
 
-        The successor shares the label objects of the series that live on, which is how their state is found.
+        They are of a target that has not answered for a while, or all that tells of a node, a device or a sensor that
+        is expected still.
         """
-        self._work.retire(table, successor)
-        state = self._tables.pop(id(table), None)
-        if state is not None:
-            self._retired.append(state)
-            living = set(map(table.identity, range(len(table))))
-            # The living come first; what the new table shows beyond them is read for a later cycle.
-            self._state(successor).shown = sum(
-                1 for _ in takewhile(living.__contains__, map(successor.identity, range(len(successor))))
-            )
-            self._compiler.outdated = True
+        state = self._tables.get(id(table))
+        if state is None:
+            return np.zeros(0, bool)
+        target, answered = state.row_target.view, self._target_seen.view
+        silent = np.append((answered < now) & (answered >= now - self._max_staleness), False)
+        needed: Mask = silent[target]  # -1, no target, is the last
+        for name, binding in state.bindings.items():
+            if QUANTITIES[name].entity not in _COME_AND_GO:
+                seen = np.maximum(binding.column.seen.view, binding.column.awaited.view)
+                lost = (seen < now) & (seen >= now - self._forget_after)
+                needed[binding.rows.view[lost[binding.slots.view]]] = True
+        return needed
+
+    def follow(self, compaction: Compaction) -> None:
+        """A source has dropped its dead series: its new table takes the old one's place."""
+        self._work.follow(compaction)
+        state = self._tables.pop(id(compaction.old), None)
+        if state is None:
+            return
+        state.follow(compaction)
+        self._tables[id(compaction.table)] = state
+        known = len(self.entities.pods)
+        # Whoever has ended leaves by a rebuild, which costs so much that it must be worth it.
+        self._compiler.outdated |= known - int(self._bound_pods().sum()) > _ENDED_PART * known + _FEW
+
+    def _bound_pods(self) -> Mask:
+        """The pods and VMs of which a row of any source's table still tells."""
+        entities = self.entities
+        bound: Mask = np.zeros(len(entities.pods), bool)
+        for state in self._tables.values():
+            shares = [state.holder_share.view]
+            for name, binding in state.bindings.items():
+                entity = QUANTITIES[name].entity
+                if entity in ("pod", "vm"):
+                    bound[binding.column.entities()[binding.slots.view]] = True
+                elif entity == "share":
+                    shares.append(binding.column.entities()[binding.slots.view])
+            for share in shares:
+                bound[entities.share_pod.view[share[share >= 0]]] = True
+        return bound
 
     @property
     def tables(self) -> list[TableState]:
@@ -132,7 +167,7 @@ class ClusterEngine:
             state.compiled = state.shown
         entities = self.entities
         for grow, size in (
-            (self._target_seen, self._compiler.target_count),
+            (self._target_seen, len(self._compiler.targets)),
             (self._device_held, len(entities.devices)),
             (self._partition_seen, len(entities.partitions)),
             (self._share_seen, len(entities.shares)),
@@ -144,42 +179,47 @@ class ClusterEngine:
     def _rebuild(self) -> None:
         """What rows mean has changed (a node got its name, a pod turned out to be the exporter): compile anew.
 
-        Entities begin again; counters keep their last sample and slots their last value, found by their series.
+        Entities begin again, without those of which no row tells any more; counters keep their last sample, slots
+        their last value, and holds when they were last there.
         """
-        before, columns, compiler = [*self._tables.values(), *self._retired], self.columns, self._compiler
+        before, compiler, inventory_at = self._tables, self._compiler, self._inventory_at
         listed = dict(zip(self.entities.nodes.keys, self._node_listed.view, strict=True))
-        held = {
-            state.table.identity(row): self._held_at(state, at)
-            for state in before
-            for at, row in enumerate(state.holder_rows.view.tolist())
-        }
-        tables, inventory_at = list(self._tables.values()), self._inventory_at
+        answered = dict(zip(compiler.targets.keys, self._target_seen.view, strict=True))
+        held = {at: self._held(state) for at, state in before.items()}
         self._begin()
         self._inventory_at = inventory_at
         self._compiler.continue_from(compiler)
-        for state in tables:
+        for state in before.values():
             self._state(state.table).shown = state.shown
         self._compile(self._tables.values())
+        self._compiler.forget_untold()
         self._compiler.outdated = False
-        for name, column in self.columns.items():
-            carry_over(
-                [(s.table, s.bindings[name]) for s in before if name in s.bindings],
-                columns[name],
-                [(s.table, s.bindings[name]) for s in self._tables.values() if name in s.bindings],
-                column,
-            )
+        for at, state in self._tables.items():
+            for name, binding in state.bindings.items():
+                if name in before[at].bindings:
+                    carry_over(before[at].bindings[name], binding, before[at].compiled)
+            self._carry_holds(state, held[at])
         for node, row in self.entities.nodes.rows.items():
             self._node_listed.view[row] = listed.get(node, NEVER)
-        for state in self._tables.values():
-            for at, row in enumerate(state.holder_rows.view.tolist()):
-                self._hold(state, np.array([at], np.int64), held.get(state.table.identity(row), NEVER))
+        for target, row in self._compiler.targets.rows.items():
+            self._target_seen.view[row] = answered.get(target, NEVER)
 
-    def _held_at(self, state: TableState, at: int) -> float:
-        """When the row was last there, so far as its share (or else its partition) remembers."""
-        share = int(state.holder_share.view[at])
-        if share >= 0:
-            return float(self._share_seen.view[share])
-        return float(self._partition_seen.view[state.holder_partition.view[at]])
+    def _held(self, state: TableState) -> Floats:
+        """When each row of a table was last there as a holder, so far as its share or its partition remembers."""
+        held = np.full(state.compiled, NEVER)
+        rows, share, partition = state.holder_rows.view, state.holder_share.view, state.holder_partition.view
+        held[rows] = self._partition_seen.view[partition]
+        held[rows[share >= 0]] = self._share_seen.view[share[share >= 0]]
+        return held
+
+    def _carry_holds(self, state: TableState, held: Floats) -> None:
+        rows, share = state.holder_rows.view, state.holder_share.view
+        known = rows < len(held)
+        when = held[rows[known]]
+        np.maximum.at(self._device_held.view, state.holder_device.view[known], when)
+        np.maximum.at(self._partition_seen.view, state.holder_partition.view[known], when)
+        is_share = share[known] >= 0
+        np.maximum.at(self._share_seen.view, share[known][is_share], when[is_share])
 
     def _hold(self, state: TableState, at: NDArray[np.int64], now: float) -> None:
         """Mark device, part and holder of some rows as seen now, if that is later than what stands."""

@@ -59,6 +59,7 @@ class NodeNames:
         self._pattern = re.compile(pattern) if pattern else None
         self._inventory: dict[str, str] = {}
         self._pods: dict[str, str] = {}
+        self._pods_told: set[str] = set()
         self._guests: dict[str, str] = {}
         self._answers: dict[str, tuple[str, bool]] = {}
         self._asked_by_host: dict[str, list[str]] = {}
@@ -70,7 +71,9 @@ class NodeNames:
 
     def learn_pod(self, node: str, address: str, pod: str) -> bool:
         """Exporters are often known by their own pod's address or name: both stand for the pod's node."""
-        changed = [self._remember(self._pods, raw, node) for raw in (address, pod) if raw]
+        told = [raw for raw in (address, pod) if raw]
+        self._pods_told.update(told)
+        changed = [self._remember(self._pods, raw, node) for raw in told]
         return any(changed)
 
     def learn_guest(self, node: str, host: str) -> bool:
@@ -98,9 +101,14 @@ class NodeNames:
         return any(self._look_up(text) != self._answers[text] for text in asked)
 
     def forget_answers(self) -> None:
-        """Resolve everything anew the next time it is asked."""
+        """Resolve everything anew the next time it is asked, and note what is told from now on."""
+        self._pods_told.clear()
         self._answers.clear()
         self._asked_by_host.clear()
+
+    def forget_untold(self) -> None:
+        """Pods that have not been told of since `forget_answers` are gone."""
+        self._pods = {raw: node for raw, node in self._pods.items() if raw in self._pods_told}
 
     def resolve(self, raw: str) -> tuple[str, bool]:
         """The node name, and whether it was truly resolved or only stands under its raw name."""

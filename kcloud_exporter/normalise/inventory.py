@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 import numpy as np
 
-from kcloud_exporter.model import FACTS, Floats, Keys, Labels, Mask, Scrape, SeriesTable, Table
+from kcloud_exporter.model import FACTS, Compaction, Floats, Keys, Labels, Mask, Rows, Scrape, SeriesTable, Table
 from kcloud_exporter.readings import NEVER, Grow
 from kcloud_exporter.vendors.mapping import VendorIndex
 
@@ -29,6 +30,17 @@ class _Rows:
     value: Grow[np.float64] = field(default_factory=lambda: Grow(np.float64))
     keys: list[tuple[str, ...]] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
+
+    def move(self, new_rows: Rows) -> None:
+        """Follow a compacted table: `new_rows[old row]`, -1 for a dropped one."""
+        rows = new_rows[self.rows.view]
+        kept = rows >= 0
+        self.rows.become(rows[kept])
+        self.seen.become(self.seen.view[kept])
+        self.value.become(self.value.view[kept])
+        self.keys = list(compress(self.keys, kept.tobytes()))
+        if self.nodes:
+            self.nodes = {key[1] for key in self.keys}
 
 
 @dataclass(slots=True)
@@ -71,9 +83,15 @@ class Inventory:
                 told.seen.view[there] = now
                 told.value.view[there] = found[there]
 
-    def retire(self, table: SeriesTable) -> None:
-        """A source has begun a new series table; the next cycle reads it."""
-        self._states.pop(id(table), None)
+    def follow(self, compaction: Compaction) -> None:
+        """A source has dropped its dead series."""
+        state = self._states.pop(id(compaction.old), None)
+        if state is None:
+            return
+        state.table, state.read = compaction.table, int((compaction.rows[: state.read] >= 0).sum())
+        for told in state.facts.values():
+            told.move(compaction.rows)
+        self._states[id(compaction.table)] = state
 
     def _read(self, state: _State) -> None:
         """Read the rows that have come since."""

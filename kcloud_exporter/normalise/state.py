@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kcloud_exporter.model import SeriesTable
+from kcloud_exporter.model import Compaction, Rows, SeriesTable
 from kcloud_exporter.normalise.bindings import Binding
 from kcloud_exporter.readings import Grow
 
@@ -32,3 +32,24 @@ class TableState:
     inventory_node: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     unidentified_rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     unresolved_rows: list[int] = field(default_factory=list)
+
+    def follow(self, compaction: Compaction) -> None:
+        """The source has dropped its dead series."""
+        new_rows = compaction.rows
+        for binding in self.bindings.values():
+            binding.move(new_rows)
+        self.row_target.become(self.row_target.view[new_rows[: self.compiled] >= 0])
+        _move(new_rows, self.holder_rows, self.holder_device, self.holder_partition, self.holder_share)
+        _move(new_rows, self.inventory_rows, self.inventory_node)
+        _move(new_rows, self.unidentified_rows)
+        self.unresolved_rows = [row for row in new_rows[self.unresolved_rows].tolist() if row >= 0]
+        self.table = compaction.table
+        self.compiled, self.shown = (int((new_rows[:end] >= 0).sum()) for end in (self.compiled, self.shown))
+
+
+def _move(new_rows: Rows, rows: Grow[np.int32], *beside: Grow[np.int32]) -> None:
+    """The same of rows, and of what is kept beside them."""
+    moved = new_rows[rows.view]
+    rows.become(moved[moved >= 0])
+    for column in beside:
+        column.become(column.view[moved >= 0])

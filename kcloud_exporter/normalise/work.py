@@ -9,17 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from kcloud_exporter.errors import RejectReason
-from kcloud_exporter.model import Floats, Labels, Rows, SeriesTable
+from kcloud_exporter.model import Compaction, Floats, Labels, Rows, SeriesTable
 from kcloud_exporter.normalise.bindings import Dense
 from kcloud_exporter.normalise.identity import first
 from kcloud_exporter.readings import Grow, Interned, Work, WorkTable
-
-_NOBODY: Final = SeriesTable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class WorkMeter:
 class _State:
     """One source's series table: which of its rows are counters of work, and by which source each was first told.
 
-    `lineage` stays when the table is compacted; `inherited` is what the rows of its predecessor were called.
+    `lineage` stays when the table is compacted.
     """
 
     table: SeriesTable
@@ -54,8 +51,6 @@ class _State:
     told_by: dict[int, str] = field(default_factory=dict)
     rows: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
     series: Grow[np.int32] = field(default_factory=lambda: Grow(np.int32))
-    predecessor: SeriesTable = _NOBODY
-    inherited: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
 class WorkCounters:
@@ -107,14 +102,20 @@ class WorkCounters:
         )
         return [(reason, bad) for reason, bad in found if len(bad)]
 
-    def retire(self, table: SeriesTable, successor: SeriesTable) -> None:
-        """A source has dropped its dead series. Those that live on are known by their identity."""
-        before = self._states.pop(id(table), None)
-        if before is None:
+    def follow(self, compaction: Compaction) -> None:
+        """A source has dropped its dead series. Those that live on are still called as they were at first."""
+        state = self._states.pop(id(compaction.old), None)
+        if state is None:
             return
-        state = self._states[id(successor)] = _State(successor, before.lineage, predecessor=table)
-        state.inherited = {table.identity(row): source for row, source in before.told_by.items()}
-        self._outdated = True
+        moved = compaction.rows[list(state.told_by)].tolist()
+        self._outdated |= -1 in moved
+        state.told_by = {row: source for row, source in zip(moved, state.told_by.values(), strict=True) if row >= 0}
+        rows = compaction.rows[state.rows.view]
+        state.rows.become(rows[rows >= 0])
+        state.series.become(state.series.view[rows >= 0])
+        state.compiled = int((compaction.rows[: state.compiled] >= 0).sum())
+        state.table = compaction.table
+        self._states[id(compaction.table)] = state
 
     def readings(self) -> Work:
         """This cycle's samples over all series."""
@@ -127,11 +128,9 @@ class WorkCounters:
         """Up to the rows that answers have shown: the table itself may be growing at this very moment."""
         for row in range(state.compiled, size):
             if state.table.names[row] in self._meters:
-                source = state.inherited.get(state.table.identity(row)) or sources[row_source[row]]
-                state.told_by[row] = source
+                source = state.told_by[row] = sources[row_source[row]]
                 self._bind(state, row, source)
-        # The old table was kept so long that no new label object could take the place of one of its own.
-        state.compiled, state.inherited, state.predecessor = size, {}, _NOBODY
+        state.compiled = size
 
     def _bind(self, state: _State, row: int, source: str) -> None:
         labels = state.table.series(row)

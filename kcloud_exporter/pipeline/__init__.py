@@ -21,7 +21,7 @@ from kcloud_exporter.derive.energy import Interval
 from kcloud_exporter.derive.tables import small_table
 from kcloud_exporter.errors import SelectorError
 from kcloud_exporter.explain.tree import Node
-from kcloud_exporter.model import ClusterSnapshot, Failure, Outcome, SeriesTable, Snapshot, Table
+from kcloud_exporter.model import ClusterSnapshot, Compaction, Failure, Mask, Outcome, Snapshot, Table
 from kcloud_exporter.pipeline.cluster import Books, ClusterPipeline, SourceState, facility_meters, work_meters
 from kcloud_exporter.pipeline.explanation import explain
 from kcloud_exporter.pipeline.persistence import Persistence
@@ -38,8 +38,10 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 Tape: TypeAlias = Callable[[Mapping[str, Sequence[Outcome]], float, float], None]
 """Hears of each cycle before it is done: the arguments of `Pipeline.cycle`."""
-COMPACT_EVERY = 100
+COMPACT_EVERY = 5
 """Cycles between looks for dead series."""
+ENDED_PODS_EVERY = 25
+"""Cycles between looks for counters of pods that have ended."""
 ENDED_PODS_SECONDS, ENDED_PODS_MOST = 86_400.0, 100_000
 """How long, and for how many pods at the most, the counter of an ended pod is kept in case it comes back."""
 
@@ -99,10 +101,12 @@ class Pipeline:
         self.cycles += 1
         return snapshot
 
-    def follow(self, source: Source, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
-        """A source has compacted its tables: [(old, new)]."""
-        if replaced:
-            self.clusters[source.cluster].retire(replaced)
+    def compact(self, source: Source, compact: Callable[[Mask], Compaction | None]) -> None:
+        """Let a source drop its dead series, but for those that its cluster needs."""
+        cluster = self.clusters[source.cluster]
+        found = compact(cluster.needed(source.intake.table))
+        if found is not None:
+            cluster.follow(found)
 
     async def _work(self, job: Callable[[], _T]) -> _T:
         """Do CPU-bound or disk-bound work in the thread of the books."""
@@ -172,7 +176,7 @@ class Pipeline:
 
     def _persist(self, now: float, monotonic: float) -> None:
         """Counters are on disk before the page that shows them."""
-        if self.cycles % COMPACT_EVERY == COMPACT_EVERY - 1:
+        if self.cycles % ENDED_PODS_EVERY == ENDED_PODS_EVERY - 1:
             for cluster in self.clusters.values():
                 cluster.energy.forget_ended_pods(now, ENDED_PODS_SECONDS, ENDED_PODS_MOST)
         self._persistence.persist(self.clusters, self._sites.energy, now, monotonic)
@@ -192,7 +196,7 @@ class Pipeline:
     def _compact(self) -> None:
         for number, source in enumerate(self._sources):
             if not self._patience.waits_for(number):
-                self.follow(source, source.compact())
+                self.compact(source, source.compact)
 
     def continue_from(self, earlier: Pipeline) -> None:
         """Take over sources and state of every cluster whose configuration is the same as before.

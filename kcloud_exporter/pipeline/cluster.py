@@ -19,12 +19,12 @@ from kcloud_exporter.derive.tables import ClusterTables, small_table
 from kcloud_exporter.errors import FailureReason, RejectReason
 from kcloud_exporter.explain.families import ClusterFamilies
 from kcloud_exporter.explain.ledger import LedgerTrees
-from kcloud_exporter.model import ClusterSnapshot, Floats, Outcome, Scrape, SeriesTable, Table
+from kcloud_exporter.model import ClusterSnapshot, Compaction, Floats, Mask, Outcome, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine
 from kcloud_exporter.normalise.inventory import Inventory
 from kcloud_exporter.normalise.samples import packed, unpacked
 from kcloud_exporter.normalise.work import WorkMeter
-from kcloud_exporter.readings import Readings
+from kcloud_exporter.readings import NEVER, Readings
 from kcloud_exporter.vendors.mapping import VendorIndex
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class ClusterPipeline:
         self.sources: dict[str, SourceState] = {}
         self._tables = ClusterTables(cluster.name)
         self._readings: Readings | None = None
+        self._cycled_at = NEVER
         meters = work_meters(config, cluster.name)
         self._counts_work, self._per_work = bool(meters), EnergyPerWork()
         self._engine = ClusterEngine(
@@ -93,11 +94,14 @@ class ClusterPipeline:
         """The last samples of counters, as plain numbers, for whoever comes after."""
         return packed(self._engine.last_samples(monotonic))
 
-    def retire(self, replaced: Sequence[tuple[SeriesTable, SeriesTable]]) -> None:
-        """Sources have dropped dead series: follow their new tables."""
-        for old, new in replaced:
-            self._engine.retire(old, new)
-            self._inventory.retire(old)
+    def needed(self, table: SeriesTable) -> Mask:
+        """Rows of a source's table that must stay though its source shows them no more."""
+        return self._engine.needed(table, self._cycled_at)
+
+    def follow(self, compaction: Compaction) -> None:
+        """A source has dropped its dead series."""
+        self._engine.follow(compaction)
+        self._inventory.follow(compaction)
 
     def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
         """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.
@@ -105,6 +109,7 @@ class ClusterPipeline:
         `now` is Unix time, for what is shown; `monotonic` counts the seconds that no clock setting moves: ages,
         rates and energy are made of those.
         """
+        self._cycled_at = monotonic
         scrapes = [outcome for outcome in outcomes if isinstance(outcome, Scrape)]
         for outcome in outcomes:
             self._note(outcome, now)

@@ -101,7 +101,7 @@ class Replay:
                 case events.Begun():
                     intake.begin()
                 case events.Compacted():
-                    self.pipeline.follow(source.source, intake.compact())
+                    self.pipeline.compact(source.source, intake.compact)
                 case events.Joined(steps=steps):
                     understood[None] = intake.join(steps)
                 case events.Answer():

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from kcloud_exporter.errors import SourceError
-from kcloud_exporter.model import Failure, Outcome, Rows, SeriesTable
+from kcloud_exporter.model import Compaction, Failure, Mask, Outcome, Rows, SeriesTable
 from kcloud_exporter.sources.http import clock
 
 if TYPE_CHECKING:
     from kcloud_exporter.sources.intake import Intake
 
 log = logging.getLogger(__name__)
-FORGET_AFTER: Final = 20
-"""Collects after which a row that was not shown counts as dead."""
+FORGET_AFTER: Final = 5
+"""Good answers of an endpoint after which a row that none of them has shown counts as dead."""
 _WORTH_IT: Final = 1000
 """Fewer dead rows than this are left alone."""
+_LEAST_PART: Final = 8
+"""And so are those that are less than this part of the table: 8 is an eighth."""
+_NOBODY: Final = -1
 
 
 class Source(Protocol):
@@ -40,11 +44,10 @@ class Source(Protocol):
     async def collect(self, timeout_seconds: float) -> list[Outcome]:
         """Ask every endpoint once. Never raises: a failed endpoint is a Failure. No two calls at the same time."""
 
-    def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
-        """Drop dead series if they are more than half: [(old table, new table)], or nothing.
+    def compact(self, needed: Mask) -> Compaction | None:
+        """Drop dead rows if they are worth it; `needed` masks those that must stay, as far as it reaches.
 
-        The old table stays as it is for its readers; label objects of living series are the same in both. Not to
-        be called while `collect` is running.
+        The old table stays as it is for its readers. Not to be called while `collect` is running.
         """
 
     async def close(self) -> None:
@@ -52,38 +55,46 @@ class Source(Protocol):
 
 
 class LastSeen:
-    """The collect in which each row of one table was last seen (int32 per row)."""
+    """How many answers of its endpoint each row of one table has missed (two int32 a row).
 
-    def __init__(self) -> None:
-        self.collects = 0
-        self._last: Rows = np.zeros(0, np.int32)
+    An endpoint that does not answer lets none of its rows die. Rows that no answer has shown yet belong to nobody,
+    and grow old with every collect: they may be what an answer has left that failed at its end.
+    """
 
-    def note(self, rows: Rows, size: int) -> None:
-        """These rows of a table of `size` rows were seen in the current collect."""
-        if len(self._last) < size:
-            # Rows that no answer has shown yet are as young as now: they may belong to an answer that failed.
-            grown = np.full(size + size // 4, self.collects, np.int32)
-            grown[: len(self._last)] = self._last
-            self._last = grown
-        self._last[rows] = self.collects
+    def __init__(self, endpoints: int = 1) -> None:
+        self._answers: Rows = np.zeros(endpoints + 1, np.int32)  # the last is nobody's
+        self._last, self._of = np.zeros(0, np.int32), np.zeros(0, np.int32)
 
-    def survivors(self, table: SeriesTable) -> tuple[SeriesTable, Rows] | None:
-        """A new table without dead rows, and old row → new row (-1: dropped); None when it is not worth it."""
+    def begin(self) -> None:
+        """A collect begins."""
+        self._answers[_NOBODY] += 1
+
+    def note(self, endpoint: int, rows: Rows, size: int) -> None:
+        """These rows of a table of `size` rows are what an endpoint has answered."""
+        self._reach(size)
+        self._answers[endpoint] += 1
+        self._last[rows], self._of[rows] = self._answers[endpoint], endpoint
+
+    def _reach(self, size: int) -> None:
+        more = size - len(self._last)
+        if more > 0:
+            more += size // 4
+            self._last = np.append(self._last, np.full(more, self._answers[_NOBODY], np.int32))
+            self._of = np.append(self._of, np.full(more, _NOBODY, np.int32))
+
+    def compacted(self, table: SeriesTable, needed: Mask) -> Compaction | None:
+        """The table without its dead rows; None when that is not worth it."""
         size = len(table)
-        last = self._last[:size]
-        alive = np.ones(size, np.bool_)
-        alive[: len(last)] = last >= self.collects - FORGET_AFTER
+        self._reach(size)
+        alive: Mask = self._answers[self._of[:size]] - self._last[:size] < FORGET_AFTER
+        alive[: len(needed)] |= needed[:size]
         dead = size - int(alive.sum())
-        if dead < _WORTH_IT or 2 * dead <= size:
+        if dead < _WORTH_IT or _LEAST_PART * dead <= size:
             return None
-        moved = np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32)
-        new = SeriesTable()
-        living = np.flatnonzero(alive).tolist()
-        new.names, new.labels = [table.names[row] for row in living], [table.labels[row] for row in living]
-        kept = np.full(len(new), self.collects, np.int32)
-        kept[moved[: len(last)][alive[: len(last)]]] = last[alive[: len(last)]]
-        self._last = kept
-        return new, moved
+        chosen, new = alive.tobytes(), SeriesTable()
+        new.names, new.labels = list(compress(table.names, chosen)), list(compress(table.labels, chosen))
+        self._last, self._of = self._last[:size][alive], self._of[:size][alive]
+        return Compaction(table, new, np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32))
 
 
 def failure(cluster: str, source: str, exc: Exception, begun: float, hide: Callable[[str], str]) -> Failure:

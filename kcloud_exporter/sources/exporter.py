@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from kcloud_exporter.config.endpoints import exporter_names, instance_of
-from kcloud_exporter.model import Failure, Labels, Outcome, SeriesTable
+from kcloud_exporter.model import Compaction, Failure, Labels, Mask, Outcome
 from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.base import failure
 from kcloud_exporter.sources.exposition import ParseLimits
@@ -87,10 +87,10 @@ class ExporterSource:
             return "failed"
         return "slow" if outcome.duration_seconds > self._slow_seconds else "prompt"
 
-    def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
+    def compact(self, needed: Mask) -> Compaction | None:
         """See `Source.compact`."""
         # In the parsing thread: a target that nobody waits for may be parsed at this very moment.
-        return self.intake.wait_for(self.intake.compact)
+        return self.intake.wait_for(partial(self.intake.compact, needed))
 
     async def close(self) -> None:
         """Close the connections and the parsing thread."""

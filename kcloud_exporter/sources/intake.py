@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from kcloud_exporter.errors import RejectReason, SourceError
-from kcloud_exporter.model import Labels, Scrape, SeriesTable
+from kcloud_exporter.model import Compaction, Labels, Mask, Scrape, SeriesTable
 from kcloud_exporter.sources.base import LastSeen
 from kcloud_exporter.sources.exposition import Parsed, ParseLimits, SeriesIndex, parse_text
 from kcloud_exporter.sources.http import Decoding, Fetched, status_error
@@ -90,8 +90,8 @@ class Intake:
         self.tape: Tape | None = None
         self.table = table
         self.body_bytes = body_bytes
-        self._indexes = list(indexes)
-        self._seen = LastSeen()
+        self._indexes = tuple(indexes)
+        self._seen = LastSeen(len(indexes))
         self._steps = 0
         # Of its own, not the loop's default one, which fills up with name look-ups that hang.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"parse-{name}")
@@ -113,9 +113,9 @@ class Intake:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def begin(self) -> None:
-        """Note that a collect begins: rows that it does not show have not been seen in it."""
+        """Note that a collect begins."""
         self._note(Begun)
-        self._seen.collects += 1
+        self._seen.begin()
 
     def answer(self, part: int, fetched: Fetched) -> Understood:
         """Read one answer. Raises SourceError."""
@@ -125,15 +125,15 @@ class Intake:
         """Put the answers of several steps together to one."""
         raise NotImplementedError
 
-    def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
+    def compact(self, needed: Mask) -> Compaction | None:
         """See `Source.compact`."""
         self._note(Compacted)
-        found = self._seen.survivors(self.table)
-        if found is None:
-            return []
-        old, (self.table, moved) = self.table, found
-        self._indexes = [index.moved(self.table, moved) for index in self._indexes]
-        return [(old, self.table)]
+        found = self._seen.compacted(self.table, needed)
+        if found is not None:
+            self.table = found.table
+            for index in self._indexes:
+                index.move(found.table, found.rows)
+        return found
 
     def _note(self, step: Callable[[], Step]) -> int:
         """Count a step and put it on the tape, if there is one. Returns its number."""
@@ -158,7 +158,7 @@ class ExporterIntake(Intake):
         body = Decoding(fetched, self.body_bytes)
         media_type = fetched.content_type.partition(";")[0].strip().lower()
         parsed = parse_text(body, self._indexes[part], openmetrics=media_type == "application/openmetrics-text")
-        self._seen.note(parsed.rows, len(self.table))
+        self._seen.note(part, parsed.rows, len(self.table))
         return Understood(step, parsed, self.table, body.size)
 
 
@@ -195,7 +195,7 @@ class PrometheusIntake(Intake):
         answers = [self._answers[number] for number in steps]
         self._answers.clear()
         parsed = _joined([answer.parsed for answer in answers], self._indexes[0])
-        self._seen.note(parsed.rows, len(self.table))
+        self._seen.note(0, parsed.rows, len(self.table))
         return Understood(step, parsed, self.table, sum(answer.size for answer in answers))
 
 

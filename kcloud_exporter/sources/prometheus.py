@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from kcloud_exporter.config.endpoints import host_port
 from kcloud_exporter.errors import SourceError
-from kcloud_exporter.model import Outcome, SeriesTable
+from kcloud_exporter.model import Compaction, Mask, Outcome
 from kcloud_exporter.sources.access import Access
 from kcloud_exporter.sources.base import failure
 from kcloud_exporter.sources.exposition import ParseLimits
@@ -94,10 +94,10 @@ class PrometheusSource:
             )
         return [understood.scrape(self.cluster, self.names[0], received_at, clock() - begun)]
 
-    def compact(self) -> list[tuple[SeriesTable, SeriesTable]]:
+    def compact(self, needed: Mask) -> Compaction | None:
         """See `Source.compact`."""
         # In the parsing thread: an answer that is wanted no more may be read at this very moment.
-        return self.intake.wait_for(self.intake.compact)
+        return self.intake.wait_for(partial(self.intake.compact, needed))
 
     async def close(self) -> None:
         """Close the connections and the parsing thread."""

@@ -1,7 +1,7 @@
 """The index of one endpoint: raw bytes of a series → slot → row of the source's series table.
 
-A series is understood once, when it first appears. `slot` is dense per endpoint and never changes while the
-index lives; its *code* is the row of the table, or one of the negative codes below.
+A series is understood once, when it first appears. `slot` is dense per endpoint and stays that of its series while
+pages show it; its *code* is the row of the table, or one of the negative codes below.
 """
 
 from __future__ import annotations
@@ -104,12 +104,13 @@ class SeriesIndex:
         self.comments: dict[bytes, int] = {}
         self.keys: list[bytes] = [_NO_KEY]
         self.codes = array("i", [NO_SAMPLE])
+        self._free: list[int] = []
         self.orders: dict[int, LineOrder] = {}
         self.timestamped = False
 
     def begin(self) -> None:
         """Before a page: one that changes its series each time must not fill memory."""
-        if len(self.keys) > 2 * sum(self._page_lines.values()) + _SPARE_KEYS:
+        if len(self.keys) - len(self._free) > 2 * sum(self._page_lines.values()) + _SPARE_KEYS:
             self.forget()
 
     def end(self, page: int, lines: int) -> None:
@@ -219,21 +220,37 @@ class SeriesIndex:
         found: Rows = np.array(self.codes, dtype=np.int32)[slots]
         return found
 
-    def moved(self, table: SeriesTable, new_rows: Rows) -> SeriesIndex:
-        """This index over a compacted table. `new_rows[old row]` is the new row, -1 for a dropped one.
+    def move(self, table: SeriesTable, new_rows: Rows) -> None:
+        """Go on over a compacted table. `new_rows[old row]` is the new row, -1 for a dropped one.
 
-        What nobody wants is dropped as well: it is validated again when it appears.
+        Series that the last pages have not shown lose their slots, wanted or not: each is understood again when it
+        appears.
         """
-        moved = SeriesIndex(table, self.wanted, self.target_labels, self.limits)
-        moved._names, moved.timestamped, moved._page_lines = self._names, self.timestamped, self._page_lines
-        moved._canonical = self._canonical.moved(new_rows)
-        for key, slot in self.slots.items():
-            row = self.codes[slot]
-            if row >= 0 and new_rows[row] >= 0:
-                moved.add_code(key, int(new_rows[row]))
-        return moved
+        self.table, self._canonical = table, self._canonical.moved(new_rows)
+        codes = np.array(self.codes, np.int32)
+        is_row = np.flatnonzero(codes >= 0)
+        rows = new_rows[codes[is_row]]
+        free = np.ones(len(codes), np.bool_)
+        free[[FRAGMENT, *self.comments.values()]] = False
+        for order in self.orders.values():
+            free[order.slots] = False
+        free[is_row[rows < 0]] = True
+        codes[is_row] = rows
+        codes[free] = NO_SAMPLE
+        self.codes = array("i", codes.tobytes())
+        # A page that was not asked for since then may still speak of rows that are no more.
+        self.orders = {page: order for page, order in self.orders.items() if not free[order.slots].any()}
+        self._free = np.flatnonzero(free).tolist()
+        for slot in self._free:
+            if self.slots.get(self.keys[slot]) == slot:
+                del self.slots[self.keys[slot]]
+            self.keys[slot] = _NO_KEY
 
     def _new_slot(self, key: bytes, code: int) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self.keys[slot], self.codes[slot] = key, code
+            return slot
         self.keys.append(key)
         self.codes.append(code)
         return len(self.keys) - 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from yarl import URL
 from kcloud_exporter import app
 from kcloud_exporter.api.routes import ApiDeps
 from kcloud_exporter.api.serving import api_routes
+from kcloud_exporter.clocks import Clocks
 from kcloud_exporter.config.load import parse_config
 from kcloud_exporter.fleet import Fleet, FleetSpec
 from kcloud_exporter.history.series import History
@@ -101,11 +105,18 @@ async def running(spec: FleetSpec | None = None, *, ticks: int = 2) -> AsyncIter
 
 @asynccontextmanager
 async def whole_program(folder: Path, *, ticks: int, pause: float) -> AsyncIterator[tuple[Fleet, Runtime, int]]:
-    """All that `serve` runs, over the simulated fleet, some cycles later: (fleet, runtime, port)."""
-    async with Fleet(FleetSpec(frozen=True)) as fleet:
+    """All that `serve` runs, over the simulated fleet, some cycles later: (fleet, runtime, port).
+
+    The cycles are exactly `pause` seconds apart, by a clock that fleet and program share and nothing else moves.
+    """
+    moments = count(time.time(), pause)
+    now = [next(moments)]
+    clock = partial(now.__getitem__, 0)
+    async with Fleet(FleetSpec(frozen=True), clock=clock) as fleet:
         config = parse_config(fleet.kcloud_config("exporter", interval="60s"), {})
-        async with app.running(config, lambda: config, OPTIONS, folder) as (runtime, port):
+        running = app.running(config, lambda: config, OPTIONS, folder, clocks=Clocks(clock, clock))
+        async with running as (runtime, port):
             for _ in range(ticks):
-                await asyncio.sleep(pause)
+                now[0] = next(moments)
                 await runtime.tick()
             yield fleet, runtime, port

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcloud_exporter.derive.work import WorkBook
-from kcloud_exporter.model import SeriesTable
 from kcloud_exporter.normalise.engine import ClusterEngine, Rejections
 from kcloud_exporter.normalise.work import WorkMeter
 from kcloud_exporter.vendors.loading import load_vendors
@@ -237,11 +236,7 @@ class TestRestarts:
     def test_a_compacted_source_goes_on_where_it_was(self, counting: Counting, source: Prometheus) -> None:
         gone = line(5).replace("chat-0", "gone-0")
         counting.cycle((source, gone + line(100))).cycle((source, line(140)))
-        old, successor = source.table, SeriesTable()
-        source.table, source._rows = successor, {}
-        alive = next(row for row, labels in enumerate(old.labels) if labels["pod"] == "chat-0")
-        source._rows[line(0).rpartition("} ")[0]] = successor.add(old.names[alive], old.labels[alive])
-        counting.engine.retire(old, successor)
+        counting.engine.follow(source.drop("gone-0"))
         assert counting.cycle((source, line(155))).tokens == 55
         assert ("serving", "gone-0", "token") not in counting.shown
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
 from kcloud_exporter.derive.inputs import inputs_of
 from kcloud_exporter.derive.ledger import Ledger, Policy, balance
 from kcloud_exporter.derive.tables import ClusterTables
-from kcloud_exporter.model import Keys, Scrape, SeriesTable, Table
+from kcloud_exporter.model import Compaction, Keys, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.engine import ClusterEngine, Rejections
 from kcloud_exporter.readings import Readings
 from kcloud_exporter.vendors.loading import load_vendors
@@ -51,6 +52,21 @@ class Prometheus:
             now,
             0.01,
         )
+
+    def drop(self, *parts: str) -> Compaction:
+        """Drop the series whose text has one of these parts, as a source drops dead ones."""
+        alive = np.array([not any(part in series for part in parts) for series in self._rows], bool)
+        table = SeriesTable()
+        table.names, table.labels = list(compress(self.table.names, alive)), list(compress(self.table.labels, alive))
+        rows = np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32)
+        return self.follow(Compaction(self.table, table, rows))
+
+    def follow(self, compaction: Compaction) -> Compaction:
+        """Go on with the new table."""
+        moved = zip(self._rows, compaction.rows[list(self._rows.values())].tolist(), strict=True)
+        self._rows = {series: row for series, row in moved if row >= 0}
+        self.table = compaction.table
+        return compaction
 
 
 class Cluster:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kcloud_exporter.model import SeriesTable
 from tests.normalise.cluster import Cluster, Prometheus
 
 GPU = 'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-1",modelName="H100",Hostname="n1"'
@@ -213,18 +212,10 @@ class TestRebuild:
     def test_a_source_that_dropped_its_dead_series_loses_nothing_alive(self) -> None:
         rapl = TestCounters.RAPL
         cluster = Cluster().cycle(owned("old") + rapl % 1000, 0).cycle(owned("new") + rapl % 4000, 15)
-        old = cluster.prometheus
-        fresh = Prometheus()
-        fresh.table = SeriesTable()
-        for series, row in old._rows.items():
-            if "old" not in series:
-                fresh._rows[series] = fresh.table.add(old.table.names[row], old.table.labels[row])
-        cluster.engine.retire(old.table, fresh.table)
-        cluster.prometheus = fresh
+        cluster.engine.follow(cluster.prometheus.drop("old"))
         cluster.cycle(owned("new") + rapl % 7000, 30)
         assert pods(cluster) == {"new": 300}
         assert cluster.shown("kcloud_node_power_watts")["n1", "cpu"] == 200
-        assert len(cluster.engine.entities.pods) == 1
 
     def test_a_source_that_fails_during_a_rebuild_keeps_its_values_until_they_are_stale(self) -> None:
         cluster, other = Cluster(), Prometheus("other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kcloud_exporter.model import Scrape, SeriesTable, Table
+from kcloud_exporter.model import Compaction, Scrape, SeriesTable, Table
 from kcloud_exporter.normalise.inventory import Inventory
 from kcloud_exporter.vendors.loading import load_vendors
 
@@ -90,5 +90,22 @@ def test_facts_are_carried_for_max_staleness_and_then_gone() -> None:
     inventory.ingest([source.answer(r0=1)], 60.0)
     assert shown(inventory.tables(60.0), "node_role") == {("c", "n1", "worker"): 1.0, ("c", "n2", "worker"): 1.0}
     assert shown(inventory.tables(61.0), "node_role") == {("c", "n1", "worker"): 1.0}
-    inventory.retire(source.table)
-    assert inventory.tables(61.0) == {}
+
+
+def test_a_source_that_drops_dead_series_keeps_the_facts_of_the_others() -> None:
+    source, inventory = Source(), Inventory("c", VENDORS, 45.0, str)
+    source.add("kube_node_role", node="n1", role="worker")
+    source.add("kube_pod_info", node="n1", namespace="a", pod="gone")
+    source.add("kube_pod_info", node="n1", namespace="a", pod="stays")
+    source.add("kube_node_role", node="n2", role="worker")
+    inventory.ingest([source.answer(r0=1, r1=1, r2=1, r3=1)], 0.0)
+    table, old = SeriesTable(), source.table
+    for row in (0, 2, 3):
+        table.add(old.names[row], old.labels[row])
+    source.table = table
+    inventory.follow(Compaction(old, table, np.array([0, -1, 1, 2], np.int32)))
+    assert {key[3] for key in shown(inventory.tables(0.0), "pod")} == {"stays"}
+    source.add("kube_pod_info", node="n2", namespace="a", pod="new")
+    inventory.ingest([source.answer(r0=1, r1=1, r3=1)], 60.0)
+    assert {key[1:4] for key in shown(inventory.tables(60.0), "pod")} == {("n1", "a", "stays"), ("n2", "a", "new")}
+    assert shown(inventory.tables(60.0), "node_role") == {("c", "n1", "worker"): 1.0}

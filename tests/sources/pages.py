@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from kcloud_exporter.model import Labels, SeriesTable
+import numpy as np
+
+from kcloud_exporter.model import Labels, Mask, SeriesTable
 from kcloud_exporter.sources.series import Parsed, ParseLimits, SeriesIndex
 
+NONE: Final[Mask] = np.empty(0, bool)
+"""No row needs to stay."""
 Series = dict[frozenset[tuple[str, str]], tuple[float, float | None]]
 
 

@@ -11,8 +11,10 @@ from typing import Any
 from aiohttp import web
 
 from kcloud_exporter.model import Failure, Labels, Outcome, Scrape
+from kcloud_exporter.sources.base import FORGET_AFTER
 from kcloud_exporter.sources.exporter import CONCURRENCY, ExporterSource
 from kcloud_exporter.sources.exposition import ParseLimits
+from tests.sources.pages import NONE
 from tests.sources.servers import for_ever, serving, talking
 
 
@@ -152,17 +154,19 @@ async def test_compaction_begins_a_new_table() -> None:
     async with serving(handler) as url:
         source = source_of([f"{url}/one", f"{url}/two"])
         (before, _) = await source.collect(20.0)
-        assert source.compact() == []
+        assert source.compact(NONE) is None
         shows[0] = 100
-        for _ in range(21):
+        for _ in range(FORGET_AFTER):
             await source.collect(20.0)
-        replaced = source.compact()
+        found = source.compact(NONE)
         (one, two) = await source.collect(20.0)
         await source.close()
     assert isinstance(before, Scrape)
     assert isinstance(one, Scrape)
     assert isinstance(two, Scrape)
-    assert replaced == [(before.table, one.table)]
+    assert found is not None
+    assert found.old is before.table
+    assert found.table is one.table
     assert two.table is one.table
     assert one.table is not before.table
     assert [value for _, value in shown(two)] == list(range(100))
