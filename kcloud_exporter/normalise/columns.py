@@ -110,6 +110,19 @@ class Column:
         """The slot's value is that of a board with several chips: each that answers has an equal part of it."""
         self._on_board[slot] = self._boards.setdefault(board, len(self._boards))
 
+    def lost(self, now: float, forget_after: float) -> Mask:
+        """Slots without a reading in the cycle of `now`, and with one within `forget_after`.
+
+        Of an entity that another slot tells of now none is lost, unless its sum wants all of them.
+        """
+        seen = np.maximum(self.seen.view, self.awaited.view)
+        if not self.strict_sum:
+            entities = self.entities()
+            newest = np.full(int(entities.max(initial=-1)) + 1, NEVER)
+            np.maximum.at(newest, entities, seen)
+            seen = newest[entities]
+        return (seen < now) & (seen >= now - forget_after)
+
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""
         value, seen = self.value.view, self.seen.view

@@ -115,8 +115,7 @@ class ClusterEngine:
         needed: Mask = silent[target]  # -1, no target, is the last
         for name, binding in state.bindings.items():
             if QUANTITIES[name].entity not in _COME_AND_GO:
-                seen = np.maximum(binding.column.seen.view, binding.column.awaited.view)
-                lost = (seen < now) & (seen >= now - self._forget_after)
+                lost = binding.column.lost(now, self._forget_after)
                 needed[binding.rows.view[lost[binding.slots.view]]] = True
         return needed
 
