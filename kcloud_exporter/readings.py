@@ -6,6 +6,7 @@ Rows never move while an `Entities` object lives; a rebuild makes a new one, and
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -49,6 +50,17 @@ class Grow(Generic[_T]):
             self._pending.clear()
         return self._data[: self._filled]
 
+    def of(self, kept: Mask, new: NDArray[Any] | None = None) -> Grow[_T]:
+        """Another one with some of the values; `new[value]` instead of each, if that is given."""
+        values = self.view[kept]
+        other = Grow(self._data.dtype.type)
+        other.become(values if new is None else new[values])
+        return other
+
+    def keep(self, kept: Mask) -> None:
+        """Let go of the values for which `kept` is not true."""
+        self.become(self.view[kept])
+
     def become(self, values: NDArray[_T]) -> None:
         """Hold these values, which nobody else holds, and go on from there."""
         self._data, self._filled = values, len(values)
@@ -63,6 +75,18 @@ class Evaluated:
     winner: Rows
     missing: Mask
     seen: Floats
+
+
+def renumbered(kept: Mask) -> Rows:
+    """Old row → new row, -1 for one that is not kept."""
+    return np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int32)
+
+
+def marked(rows: Rows, count: int) -> Mask:
+    """A mask over 0..count-1 that is true for `rows`."""
+    mask = np.zeros(count, bool)
+    mask[rows] = True
+    return mask
 
 
 class Interned(Generic[_K]):
@@ -85,6 +109,14 @@ class Interned(Generic[_K]):
         self.rows[key] = len(self.keys)
         self.keys.append(key)
         return len(self.keys) - 1, True
+
+    def without(self, new_rows: Rows, key: Callable[[_K], _K] = lambda key: key) -> Interned[_K]:
+        """These keys, `key` of each and aliases too, at `new_rows[row]`, without those for which it is -1."""
+        slim: Interned[_K] = Interned()
+        slim.keys = [key(of) for of, row in zip(self.keys, new_rows.tolist(), strict=True) if row >= 0]
+        moved = ((of, new_rows[row]) for of, row in self.rows.items())
+        slim.rows = {key(of): int(row) for of, row in moved if row >= 0}
+        return slim
 
     def alias(self, key: _K, row: int) -> None:
         """Let another key stand for a row as well."""
@@ -118,8 +150,20 @@ class VmInfo:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of pods (and VMs), and of their shares, without those that have ended: old row → new row, or -1."""
+
+    pods: Rows
+    shares: Rows
+
+    def of(self, entity: str) -> Rows | None:
+        """The rows of what a quantity speaks of; None where no pod is in it."""
+        return {"pod": self.pods, "vm": self.pods, "share": self.shares}.get(entity)
+
+
 class Entities:
-    """All entity tables of one cluster. Rows never move; a rebuild makes a new object."""
+    """All entity tables of one cluster. Rows never move: who lets go of what has ended makes a new object."""
 
     def __init__(self) -> None:
         self.nodes: Interned[str] = Interned()
@@ -224,6 +268,33 @@ class Entities:
             self.share_holder.append(self.holders.row((device, pod, container))[0])
             self.share_tenant.append(self.tenants.row((device, pod))[0])
         return row
+
+    def without(self, ended: Mask) -> tuple[Entities, Left]:
+        """These entities without some pods and VMs and what they have held, and where the others have gone.
+
+        All that has nothing to do with pods is shared with this object, which is not to be used any more.
+        """
+        pods = renumbered(~ended)
+        shares = renumbered(pods[self.share_pod.view] >= 0)
+        stay = shares >= 0
+        holders = renumbered(marked(self.share_holder.view[stay], len(self.holders)))
+        tenants = renumbered(marked(self.share_tenant.view[stay], len(self.tenants)))
+        new = copy(self)
+        new.pods = self.pods.without(pods)
+        new.pod_node, new.pod_namespace = self.pod_node.of(~ended), self.pod_namespace.of(~ended)
+        new.vm_info = {int(pods[row]): info for row, info in self.vm_info.items() if pods[row] >= 0}
+        new._vm_names = {(int(new.pod_node.view[row]), info) for row, info in new.vm_info.items()}
+        new.shares = self.shares.without(shares, lambda key: (key[0], int(pods[key[1]]), key[2]))
+        new.share_partition, new.share_pod = self.share_partition.of(stay), self.share_pod.of(stay, pods)
+        new.holders = self.holders.without(holders, lambda key: (key[0], int(pods[key[1]]), key[2]))
+        new.tenants = self.tenants.without(tenants, lambda key: (key[0], int(pods[key[1]])))
+        new.share_holder, new.share_tenant = self.share_holder.of(stay, holders), self.share_tenant.of(stay, tenants)
+        new._named_shares = {
+            (partition, int(pods[pod])): int(shares[share])
+            for (partition, pod), share in self._named_shares.items()
+            if shares[share] >= 0
+        }
+        return new, Left(pods, shares)
 
     def sensor(self, node: int, name: str, identifier: str) -> int:
         """Row of a server's sensor. Two sensors of one name get their id appended, so that none is lost."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 
 from kcloud_exporter import catalogue
-from kcloud_exporter.catalogue import COMPONENTS, Family
+from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.derive.ledger import Ledger, sum_known
 from kcloud_exporter.model import Floats, Keys, Mask, Table
 from kcloud_exporter.readings import NO_NAMESPACE, Entities, Readings
@@ -21,10 +22,14 @@ IDLE_BELOW = 0.01
 """A held accelerator that was busy for less than this part of the time does no work."""
 
 
+Label: TypeAlias = Callable[[int], tuple[str, ...]]
+"""Index of a row → its labels."""
+
+
 class TableBuilder:
     """Builds one family's table each cycle from a dense array over its index space."""
 
-    def __init__(self, label: Callable[[int], tuple[str, ...]]) -> None:
+    def __init__(self, label: Label) -> None:
         self._label = label
         self._keys = Keys()
         self._index = np.empty(0, np.int64)
@@ -51,7 +56,7 @@ def small_table(rows: list[tuple[tuple[str, ...], float]]) -> Table:
 
 
 class ClusterTables:
-    """Turns one cluster's cycle into tables. A new `Entities` object means that all rows begin anew."""
+    """Turns one cluster's cycle into tables. Where entities have changed places rows begin anew."""
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
@@ -63,8 +68,7 @@ class ClusterTables:
     def build(self, readings: Readings, ledger: Ledger) -> dict[str, Table]:
         """Family name → table of everything the levels accelerator to hardware show of this cluster."""
         if readings.entities is not self._entities:
-            self._entities = readings.entities
-            self._builders = self._begin(readings.entities)
+            self._begin(readings.entities)
         tables: dict[str, Table] = {}
         for name, dense in self._dense(readings, ledger).items():
             tables[name] = self._builders[name].build(dense)
@@ -109,16 +113,18 @@ class ClusterTables:
         known = ~np.isnan(ledger.namespace_power).all(axis=1)
         return self._builders[_WATTS].build(np.where(known, np.nansum(ledger.namespace_power, axis=1), np.nan))
 
-    def _begin(self, things: Entities) -> dict[str, TableBuilder]:
-        cluster, width = self._cluster, len(COMPONENTS)
-        nodes, infos = things.nodes.keys, things.device_info
+    def _begin(self, things: Entities) -> None:
+        """Rows begin anew: all of them, or only those of pods where nothing else has changed places."""
+        stay = self._entities is not None and self._entities.devices is things.devices
+        self._entities = things
+        labels = self._labels_of_pods(things)
+        self._builders = self._builders if stay else {}
+        if not stay:
+            labels = {**self._labels_of_devices(things), **self._labels_of_nodes(things), **labels}
+        self._builders |= {name: TableBuilder(label) for name, label in labels.items()}
 
-        def node_of(device: int) -> str:
-            return nodes[things.devices.keys[device][0]]
-
-        @cache  # many families tell of one device
-        def device(at: int) -> tuple[str, ...]:
-            return cluster, node_of(at), infos[at].uuid
+    def _labels_of_devices(self, things: Entities) -> dict[str, Label]:
+        sensors, infos, device = things.device_sensors.keys, things.device_info, self._device(things)
 
         def named(at: int) -> tuple[str, ...]:
             return *device(at), infos[at].kind, infos[at].maker, infos[at].model
@@ -128,14 +134,58 @@ class ClusterTables:
             return *device(at), it.index, it.kind, it.maker, it.model, it.driver_version, it.pci_bus_id
 
         def device_sensor(at: int) -> tuple[str, ...]:
-            of, name = things.device_sensors.keys[at]
+            of, name = sensors[at]
             return *device(of), name
+
+        return {
+            catalogue.ACCELERATOR_INFO.name: info,
+            catalogue.ACCELERATOR_POWER.name: named,
+            catalogue.ACCELERATOR_POWER_LIMIT.name: device,
+            catalogue.ACCELERATOR_UTILIZATION.name: device,
+            catalogue.ACCELERATOR_MEMORY_USED.name: device,
+            catalogue.ACCELERATOR_MEMORY_TOTAL.name: device,
+            catalogue.ACCELERATOR_CORE_UTILIZATION.name: device_sensor,
+            catalogue.ACCELERATOR_TEMPERATURE.name: device_sensor,
+            catalogue.ACCELERATOR_CLOCK.name: device_sensor,
+            catalogue.ACCELERATOR_HEALTHY.name: device,
+        }
+
+    def _device(self, things: Entities) -> Label:
+        cluster, nodes, devices, infos = self._cluster, things.nodes.keys, things.devices.keys, things.device_info
+
+        @cache  # many families tell of one device
+        def device(at: int) -> tuple[str, ...]:
+            return cluster, nodes[devices[at][0]], infos[at].uuid
+
+        return device
+
+    def _labels_of_nodes(self, things: Entities) -> dict[str, Label]:
+        cluster, width = self._cluster, len(COMPONENTS)
+        nodes, namespaces = things.nodes.keys, things.namespaces.keys
+        sensors, sensor_label = things.sensors.keys, things.sensor_label
 
         def node(at: int) -> tuple[str, ...]:
             return cluster, nodes[at]
 
         def node_component(at: int) -> tuple[str, ...]:
             return cluster, nodes[at // width], COMPONENTS[at % width]
+
+        def sensor(at: int) -> tuple[str, ...]:
+            return cluster, nodes[sensors[at][0]], sensor_label[at]
+
+        return {
+            catalogue.NODE_POWER.name: node_component,
+            catalogue.NODE_WALL_POWER.name: node,
+            catalogue.NODE_RESIDUAL.name: node,
+            catalogue.NODE_UNATTRIBUTED.name: node_component,
+            catalogue.NAMESPACE_POWER.name: lambda at: (cluster, namespaces[at // width], COMPONENTS[at % width]),
+            catalogue.CLUSTER_POWER.name: lambda at: (cluster, COMPONENTS[at]),
+            _WATTS: lambda at: (cluster, namespaces[at]),
+            **{family.name: sensor for family in _HARDWARE},
+        }
+
+    def _labels_of_pods(self, things: Entities) -> dict[str, Label]:
+        cluster, width, nodes, device = self._cluster, len(COMPONENTS), things.nodes.keys, self._device(things)
 
         def pod_component(at: int) -> tuple[str, ...]:
             of, namespace, pod = things.pods.keys[at // width]
@@ -145,9 +195,6 @@ class ClusterTables:
             vm = things.vm_info[at // width]
             return cluster, nodes[things.pods.keys[at // width][0]], vm.project, vm.name, COMPONENTS[at % width]
 
-        def namespace_component(at: int) -> tuple[str, ...]:
-            return cluster, things.namespaces.keys[at // width], COMPONENTS[at % width]
-
         def tenant(at: int) -> tuple[str, ...]:
             held, pod = things.tenants.keys[at]
             return *device(held), *things.names_of(pod)
@@ -156,37 +203,12 @@ class ClusterTables:
             held, pod, container = things.holders.keys[at]
             return *device(held), *things.names_of(pod), container
 
-        by_family: dict[Family, Callable[[int], tuple[str, ...]]] = {
-            catalogue.ACCELERATOR_INFO: info,
-            catalogue.ACCELERATOR_POWER: named,
-            catalogue.ACCELERATOR_POWER_LIMIT: device,
-            catalogue.ACCELERATOR_UTILIZATION: device,
-            catalogue.ACCELERATOR_MEMORY_USED: device,
-            catalogue.ACCELERATOR_MEMORY_TOTAL: device,
-            catalogue.ACCELERATOR_CORE_UTILIZATION: device_sensor,
-            catalogue.ACCELERATOR_TEMPERATURE: device_sensor,
-            catalogue.ACCELERATOR_CLOCK: device_sensor,
-            catalogue.ACCELERATOR_HEALTHY: device,
-            catalogue.ACCELERATOR_IDLE_POWER: tenant,
-            catalogue.ACCELERATOR_ALLOCATION: holder,
-            catalogue.NODE_POWER: node_component,
-            catalogue.NODE_WALL_POWER: node,
-            catalogue.NODE_RESIDUAL: node,
-            catalogue.NODE_UNATTRIBUTED: node_component,
-            catalogue.POD_POWER: pod_component,
-            catalogue.VM_POWER: vm_component,
-            catalogue.NAMESPACE_POWER: namespace_component,
-            catalogue.CLUSTER_POWER: lambda at: (cluster, COMPONENTS[at]),
+        return {
+            catalogue.ACCELERATOR_IDLE_POWER.name: tenant,
+            catalogue.ACCELERATOR_ALLOCATION.name: holder,
+            catalogue.POD_POWER.name: pod_component,
+            catalogue.VM_POWER.name: vm_component,
         }
-        for family in _HARDWARE:
-            by_family[family] = lambda at: (
-                cluster,
-                nodes[things.sensors.keys[at][0]],
-                things.sensor_label[at],
-            )
-        builders = {family.name: TableBuilder(label) for family, label in by_family.items()}
-        builders[_WATTS] = TableBuilder(lambda at: (cluster, things.namespaces.keys[at]))
-        return builders
 
     def _dense(self, readings: Readings, ledger: Ledger) -> dict[str, Floats]:
         value = {name: evaluated.value for name, evaluated in readings.columns.items()}

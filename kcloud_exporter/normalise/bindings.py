@@ -159,8 +159,8 @@ class Binding:
         self.rows.become(rows[kept])
         if kept.all():
             return
-        self.slots.become(self.slots.view[kept])
-        self._trait.become(self._trait.view[kept])
+        self.slots.keep(kept)
+        self._trait.keep(kept)
         place = np.cumsum(kept, dtype=np.int32) - 1
         for at in (*self._marks.values(), *self._enums.values()):
             at.become(place[at.view[kept[at.view]]])

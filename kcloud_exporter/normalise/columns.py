@@ -11,12 +11,13 @@ known" and not as zero; after `max_staleness` it is absent.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import compress
 from typing import Final, Literal
 
 import numpy as np
 
 from kcloud_exporter.model import Floats, Mask, Rows
-from kcloud_exporter.readings import NEVER, Evaluated, Grow
+from kcloud_exporter.readings import NEVER, Evaluated, Grow, renumbered
 
 Combine = Literal["max", "sum", "mean", "min"]
 _COMBINES: Final[tuple[Combine, ...]] = ("max", "sum", "mean", "min")
@@ -122,6 +123,32 @@ class Column:
             np.maximum.at(newest, entities, seen)
             seen = newest[entities]
         return (seen < now) & (seen >= now - forget_after)
+
+    def move(self, new_rows: Rows) -> Rows:
+        """Let go of entities: `new_rows[old row]`, -1 for one that has ended. Returns the same of slots."""
+        entity = new_rows[self.candidate_entity.view]
+        candidates = renumbered(entity >= 0)
+        kept: Mask = entity[self.slot_candidate.view] >= 0
+        slots = renumbered(kept)
+        numbers = np.fromiter(self._slots, np.int64, len(self._slots))
+        numbers = (numbers >> 32 << 32 | new_rows[numbers & 0xFFFFFFFF])[kept]  # slots were made in this order
+        self._slots = dict(zip(numbers.tolist(), range(len(numbers)), strict=True))
+        for teller, known in self._candidates.items():
+            moved = zip(new_rows[list(known)].tolist(), candidates[list(known.values())].tolist(), strict=True)
+            self._candidates[teller] = {row: candidate for row, candidate in moved if row >= 0}
+        self.slot_candidate.become(candidates[self.slot_candidate.view[kept]])
+        self.slot_target.keep(kept)
+        for told in (self.value, self.seen, self.awaited):
+            told.keep(kept)
+        self.candidate_entity.become(entity[entity >= 0])
+        self.candidate_rank.keep(entity >= 0)
+        self._combine.keep(entity >= 0)
+        self.candidate_origin = list(compress(self.candidate_origin, (entity >= 0).tobytes()))
+        self.needs = {name: {int(slots[at]) for at in of if kept[at]} for name, of in self.needs.items()}
+        self._required = {int(slots[at]) for at in self._required if kept[at]}
+        self._on_board = {int(slots[at]): board for at, board in self._on_board.items() if kept[at]}
+        self.live, self._order, self._groups = np.zeros(0, bool), np.empty(0, np.int32), []
+        return slots
 
     def put(self, slots: Rows, values: Floats, now: float, timestamps: Floats | None, *, unique: bool) -> None:
         """Write one cycle's good values; where rows share a slot the newest wins, else the largest."""

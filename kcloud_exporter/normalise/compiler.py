@@ -65,6 +65,17 @@ class Compiler:
         self.own_pods = earlier.own_pods
         self.remembered = earlier.remembered
 
+    def let_go(self, entities: Entities) -> None:
+        """Go on with entities that have let go of the pods that have ended.
+
+        What was learned of their names is let go by compiling anew, once it is most of what is known.
+        """
+        self._entities = entities
+        living = {(namespace, pod) for _, namespace, pod in entities.pods.keys}
+        for target, owners in self._taken_for_owners.items():
+            self._taken_for_owners[target] = owners & living
+        self.outdated |= self.names.mostly_untold()
+
     def forget_untold(self) -> None:
         """All rows have been compiled anew: what none of them has told again is no more."""
         self.own_pods = {target: pod for target, pod in self.own_pods.items() if target in self._own_pods_told}

@@ -54,6 +54,7 @@ class ClusterEngine:
         self._vendors, self._aliases, self._pattern, self._meters = vendors, aliases, pattern, tuple(meters)
         self._max_staleness, self._forget_after = max_staleness, forget_after
         self.beyond_limit = 0
+        self._compacted = False
         self._newest: dict[str, tuple[float, float]] = {}
         self._begin()
 
@@ -78,6 +79,9 @@ class ClusterEngine:
             by_table.setdefault(id(scrape.table), []).append(scrape)
         rejections: Rejections = Counter()
         self._work.begin()
+        if self._compacted:
+            self._let_go()
+            self._compacted = False
         states = [self._state(group[0].table) for group in by_table.values()]
         for state, group in zip(states, by_table.values(), strict=True):
             state.shown = max(state.shown, *(int(s.rows.max()) + 1 for s in group if len(s.rows)), 0)
@@ -126,10 +130,26 @@ class ClusterEngine:
         if state is None:
             return
         state.follow(compaction)
+        self._compacted = True  # what has ended is let go by the next cycle, so that this one can be explained
         self._tables[id(compaction.table)] = state
-        known = len(self.entities.pods)
-        # Whoever has ended leaves by a rebuild, which costs so much that it must be worth it.
-        self._compiler.outdated |= known - int(self._bound_pods().sum()) > _ENDED_PART * known + _FEW
+
+    def _let_go(self) -> None:
+        """Let go of pods and VMs of which no row tells any more, if they are worth it."""
+        ended = ~self._bound_pods()
+        if int(ended.sum()) <= _ENDED_PART * len(ended) + _FEW:
+            return
+        self.entities, left = self.entities.without(ended)
+        for name, column in self.columns.items():
+            rows = left.of(QUANTITIES[name].entity)
+            if rows is not None:
+                slots = column.move(rows)
+                for binding in (state.bindings[name] for state in self._tables.values() if name in state.bindings):
+                    binding.slots.become(slots[binding.slots.view])
+        for state in self._tables.values():
+            # Whatever a row holds is bound to it, so that only -1, which stands for none, is not among them.
+            state.holder_share.become(np.append(left.shares, -1).astype(np.int32)[state.holder_share.view])
+        self._share_seen.keep(left.shares >= 0)
+        self._compiler.let_go(self.entities)
 
     def _bound_pods(self) -> Mask:
         """The pods and VMs of which a row of any source's table still tells."""

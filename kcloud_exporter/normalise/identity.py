@@ -15,6 +15,7 @@ from kcloud_exporter.vendors.mapping import DeviceLabels, Owner, Partition, Vend
 _PORT: Final = re.compile(r":\d+$")
 _SLICES: Final = re.compile(r"(\d+)g\b")
 _PCI: Final = re.compile(r"(?:([0-9a-fA-F]+):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-9a-fA-F])")
+_FEW: Final = 20_000
 _RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -60,6 +61,7 @@ class NodeNames:
         self._inventory: dict[str, str] = {}
         self._pods: dict[str, str] = {}
         self._pods_told: set[str] = set()
+        self._pods_then = 0
         self._guests: dict[str, str] = {}
         self._answers: dict[str, tuple[str, bool]] = {}
         self._asked_by_host: dict[str, list[str]] = {}
@@ -109,6 +111,11 @@ class NodeNames:
     def forget_untold(self) -> None:
         """Pods that have not been told of since `forget_answers` are gone."""
         self._pods = {raw: node for raw, node in self._pods.items() if raw in self._pods_told}
+        self._pods_then = len(self._pods)
+
+    def mostly_untold(self) -> bool:
+        """Whether pods have been told of twice as many as when `forget_untold` was last called."""
+        return len(self._pods) > 2 * self._pods_then + _FEW
 
     def resolve(self, raw: str) -> tuple[str, bool]:
         """The node name, and whether it was truly resolved or only stands under its raw name."""

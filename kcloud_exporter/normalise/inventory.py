@@ -36,8 +36,8 @@ class _Rows:
         rows = new_rows[self.rows.view]
         kept = rows >= 0
         self.rows.become(rows[kept])
-        self.seen.become(self.seen.view[kept])
-        self.value.become(self.value.view[kept])
+        self.seen.keep(kept)
+        self.value.keep(kept)
         self.keys = list(compress(self.keys, kept.tobytes()))
         if self.nodes:
             self.nodes = {key[1] for key in self.keys}

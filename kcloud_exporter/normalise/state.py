@@ -38,7 +38,7 @@ class TableState:
         new_rows = compaction.rows
         for binding in self.bindings.values():
             binding.move(new_rows)
-        self.row_target.become(self.row_target.view[new_rows[: self.compiled] >= 0])
+        self.row_target.keep(new_rows[: self.compiled] >= 0)
         _move(new_rows, self.holder_rows, self.holder_device, self.holder_partition, self.holder_share)
         _move(new_rows, self.inventory_rows, self.inventory_node)
         _move(new_rows, self.unidentified_rows)
@@ -52,4 +52,4 @@ def _move(new_rows: Rows, rows: Grow[np.int32], *beside: Grow[np.int32]) -> None
     moved = new_rows[rows.view]
     rows.become(moved[moved >= 0])
     for column in beside:
-        column.become(column.view[moved >= 0])
+        column.keep(moved >= 0)

@@ -112,7 +112,7 @@ class WorkCounters:
         state.told_by = {row: source for row, source in zip(moved, state.told_by.values(), strict=True) if row >= 0}
         rows = compaction.rows[state.rows.view]
         state.rows.become(rows[rows >= 0])
-        state.series.become(state.series.view[rows >= 0])
+        state.series.keep(rows >= 0)
         state.compiled = int((compaction.rows[: state.compiled] >= 0).sum())
         state.table = compaction.table
         self._states[id(compaction.table)] = state

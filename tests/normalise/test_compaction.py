@@ -115,7 +115,8 @@ def test_a_lost_node_stays_as_long_as_it_is_expected_though_pods_come_and_go() -
         dropping.cycle(page(0, pods, set()), 0)
         for cycle in range(1, 250):
             pods["n1", 0] = pods["n1", 1] = cycle
-            dropping.cycle(page(cycle, pods, lost), 15 * cycle)
+            # What is told of a device changes, so that all is compiled anew in each cycle.
+            dropping.cycle(page(cycle, pods, lost).replace("H100", f"H{cycle}"), 15 * cycle)
             if cycle <= 240:
                 assert _devices_of("n2", dropping) == GPUS, "they are expected for an hour"
             if cycle > 3:
