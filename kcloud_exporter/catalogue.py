@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 Level = Literal["accelerator", "node", "pod", "namespace", "cluster", "site", "hardware", "source", "snapshot"]
@@ -57,8 +58,17 @@ class Family:
 
 def braced(names: Sequence[str], values: Sequence[str]) -> str:
     """Labels as the page prints them behind the name: `{label="value",...}`, or nothing where there are none."""
-    pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(names, values, strict=True))
-    return f"{{{pairs}}}" if pairs else ""
+    if not names:
+        return ""
+    if _SPECIAL.search("".join(values)):
+        values = [escape(value) for value in values]
+    return _form(tuple(names)) % tuple(values)
+
+
+@cache
+def _form(names: tuple[str, ...]) -> str:
+    """What a brace with these names looks like before its values are put in."""
+    return "{" + ",".join(f'{name}="%s"' for name in names) + "}"
 
 
 _DEVICE = ("cluster", "node", "uuid")

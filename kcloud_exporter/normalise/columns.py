@@ -29,9 +29,10 @@ class Column:
     def __init__(self, *, strict_sum: bool) -> None:
         self.strict_sum = strict_sum
         self._slots: dict[int, int] = {}
+        self._retold: dict[int, int] = {}
         self._told: dict[Hashable, int] = {}
         self.slot_candidate = Grow(np.int32)
-        self.slot_target = Grow(np.int32)
+        self._target = Grow(np.int32)
         self.value = Grow(np.float64)
         self.seen = Grow(np.float64)
         self.awaited = Grow(np.float64)
@@ -57,6 +58,13 @@ class Column:
         if board is None:
             return 0
         return max(1, sum(bool(self.live[other]) for other, on in self._on_board.items() if on == board))
+
+    def targets(self) -> Rows:
+        """The target that was the last to be bound to each slot."""
+        if self._retold:
+            self._target.view[list(self._retold)] = list(self._retold.values())
+            self._retold.clear()
+        return self._target.view
 
     def combine_of(self, candidate: int) -> Combine:
         """How the slots of a candidate become one value."""
@@ -85,7 +93,7 @@ class Column:
         key = told << 32 | entity
         found = self._slots.get(key)
         if found is not None:
-            self.slot_target.view[found] = target
+            self._retold[found] = target
             return found
         candidates = self._candidates.setdefault(teller, {})
         candidate = candidates.get(entity)
@@ -96,7 +104,7 @@ class Column:
             self.candidate_origin.append(origin)
             self._combine.append(_COMBINES.index(combine))
         self.slot_candidate.append(candidate)
-        self.slot_target.append(target)
+        self._target.append(target)
         self.value.append(np.nan)
         self.seen.append(NEVER)
         self.awaited.append(NEVER)
@@ -126,6 +134,7 @@ class Column:
 
     def move(self, new_rows: Rows) -> Rows:
         """Let go of entities: `new_rows[old row]`, -1 for one that has ended. Returns the same of slots."""
+        targets = self.targets()
         entity = new_rows[self.candidate_entity.view]
         candidates = renumbered(entity >= 0)
         kept: Mask = entity[self.slot_candidate.view] >= 0
@@ -137,7 +146,7 @@ class Column:
             moved = zip(new_rows[list(known)].tolist(), candidates[list(known.values())].tolist(), strict=True)
             self._candidates[teller] = {row: candidate for row, candidate in moved if row >= 0}
         self.slot_candidate.become(candidates[self.slot_candidate.view[kept]])
-        self.slot_target.keep(kept)
+        self._target.become(targets[kept])
         for told in (self.value, self.seen, self.awaited):
             told.keep(kept)
         self.candidate_entity.become(entity[entity >= 0])

@@ -54,6 +54,8 @@ class Compiler:
         self._said: dict[tuple[str | int | None, ...], int] = {}
         self._lines = Lines(vendors, meters)
         self._shapes: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._nodes: dict[tuple[int, int], int] = {}
+        self._devices: dict[tuple[int, int], int] = {}
         self._insides: dict[tuple[str, str], tuple[str, str] | None] = {}
 
     def continue_from(self, earlier: Compiler) -> None:
@@ -96,6 +98,8 @@ class Compiler:
                     target, _ = self.targets.row((labels.get("job", ""), labels.get("instance", "")))
                 self._bind(state, row, line, name, labels, target)
             state.row_target.append(target)
+        self._nodes.clear()
+        self._devices.clear()
 
     def _learn_all(self, state: TableState, start: int, end: int) -> None:
         inventories = self._vendors.inventories
@@ -181,7 +185,11 @@ class Compiler:
             return self._entities.facilities.row(rule.sensor.name)[0], None
         if entity in ("node", "sensor") and self.names.is_guest(first(labels, table.node)):
             return -1, None  # a VM has no meters of its own
-        node = self._node(state, row, table, labels)
+        # Many series share one object of labels, which lives as long as its table does.
+        place = id(labels), id(table)
+        node = self._nodes.get(place)
+        if node is None:
+            node = self._nodes[place] = self._node(state, row, table, labels)
         if node < 0:
             return -1, None
         if entity == "node":
@@ -192,7 +200,9 @@ class Compiler:
             return self._sensor(node, rule, labels), None
         if entity == "pod":
             return self._pod(state, row, table, node, labels), None
-        device = self._device(table, node, labels)
+        device = self._devices.get(place)
+        if device is None:
+            device = self._devices[place] = self._device(table, node, labels)
         if device < 0:
             state.unidentified_rows.append(row)
             return -1, None

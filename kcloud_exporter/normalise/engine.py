@@ -321,7 +321,7 @@ class ClusterEngine:
             column, entity = self.columns[name], QUANTITIES[name].entity
             fresh: Mask | None = None
             if entity in ("pod", "vm", "share", "partition"):
-                fresh = column.seen.view == self._target_seen.view[column.slot_target.view]
+                fresh = column.seen.view == self._target_seen.view[column.targets()]
             elif column.needs:
                 fresh = _believed(column, evaluated, bad_news=0.0 if name == "accelerator_healthy" else np.nan)
             evaluated[name] = column.evaluate(sizes[entity], now, self._max_staleness, self._forget_after, fresh)
