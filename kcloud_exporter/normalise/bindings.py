@@ -15,6 +15,7 @@ from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Floats, Mask, Rows
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.samples import NO_SAMPLE, SAMPLE, LastSample, Samples
+from kcloud_exporter.normalise.spreading import Dense
 from kcloud_exporter.readings import Grow
 from kcloud_exporter.vendors.mapping import SeriesRule
 from kcloud_exporter.vendors.quantities import Quantity
@@ -24,16 +25,6 @@ _LATE_SECONDS = 60.0
 """An older sample is a late one for so long; after that its clock has been set back."""
 _JITTER_SECONDS = 5.0
 """How far a sample's clock and ours may disagree over a short time: scrapes jitter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """One cycle's samples of one series table, spread over all its rows."""
-
-    values: Floats
-    present: Mask
-    timestamps: Floats
-    timed: bool
 
 
 @dataclass(frozen=True, slots=True)

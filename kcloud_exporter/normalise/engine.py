@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Compaction, Floats, Mask, Rows, Scrape, SeriesTable
-from kcloud_exporter.normalise.bindings import Dense, carry_over, count_by_source
+from kcloud_exporter.normalise.bindings import carry_over, count_by_source
 from kcloud_exporter.normalise.columns import Column
 from kcloud_exporter.normalise.compiler import Compiler
 from kcloud_exporter.normalise.identity import NodeNames
 from kcloud_exporter.normalise.samples import Samples, as_samples, by_series
+from kcloud_exporter.normalise.spreading import Dense, present_of, spread
 from kcloud_exporter.normalise.state import TableState
 from kcloud_exporter.normalise.work import WorkCounters, WorkMeter
 from kcloud_exporter.readings import NEVER, Entities, Evaluated, Grow, Readings
@@ -381,24 +382,3 @@ def _believed(column: Column, evaluated: dict[str, Evaluated], *, bad_news: floa
         known = ~np.isnan(evaluated[needed].value[column.entities()[needing]])
         fresh[needing] = known | (column.value.view[needing] == bad_news)
     return fresh
-
-
-def spread(size: int, group: list[Scrape]) -> tuple[Dense, Rows, list[str]]:
-    """The answers of all endpoints of one table as columns over its first `size` rows, and each row's source."""
-    values, present = np.full(size, np.nan), np.zeros(size, bool)
-    timestamps, row_source = np.full(size, np.nan), np.zeros(size, np.int32)
-    timed = False
-    for number, scrape in enumerate(group):
-        rows = scrape.rows
-        values[rows], present[rows], row_source[rows] = scrape.values, True, number
-        stamps: Floats = np.full(len(rows), scrape.received_at)
-        if scrape.timestamps is not None:
-            timed = True
-            stamps = np.where(np.isnan(scrape.timestamps), scrape.received_at, scrape.timestamps)
-        timestamps[rows] = stamps
-    return Dense(values, present, timestamps, timed), row_source, [scrape.source for scrape in group]
-
-
-def present_of(rows: Rows, dense: Dense) -> Rows:
-    """Those of `rows` that stand in this cycle's answer."""
-    return rows[dense.present[rows]]

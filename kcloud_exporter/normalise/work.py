@@ -14,8 +14,8 @@ import numpy as np
 
 from kcloud_exporter.errors import RejectReason
 from kcloud_exporter.model import Compaction, Floats, Labels, Rows, SeriesTable
-from kcloud_exporter.normalise.bindings import Dense
 from kcloud_exporter.normalise.identity import first
+from kcloud_exporter.normalise.spreading import Dense
 from kcloud_exporter.readings import Grow, Interned, Work, WorkTable
 
 
