@@ -22,6 +22,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
+import pyarrow as pa
+
 from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import HistoryError
 from kcloud_exporter.history.columns import Readings, of_blocks, tables
@@ -272,3 +274,5 @@ class EmbeddedHistory(FileReader):
     def _write_and_tidy(self) -> None:
         self._write()
         tidy(self.files, self._clock(), self._retention)
+        # What a large file took while it was written is not needed again for minutes.
+        pa.default_memory_pool().release_unused()

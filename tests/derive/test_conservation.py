@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,8 @@ from kcloud_exporter.catalogue import COMPONENTS
 from kcloud_exporter.derive.attribution import Holdings
 from kcloud_exporter.derive.ledger import Inputs, Ledger, Policy, balance
 
+CLUSTERS = int(os.environ.get("KCLOUD_TEST_CLUSTERS", "250"))
+"""How many are tried of each policy and law."""
 ACCELERATORS = [COMPONENTS.index(c) for c in ("gpu", "npu", "tpu")]
 watts = st.floats(0.0, 3_000.0, allow_nan=False)
 maybe_watts = st.one_of(st.just(float("nan")), watts)
@@ -107,13 +111,13 @@ def check(inputs: Inputs, ledger: Ledger) -> None:
         ("proportional", "proportional"),
     ],
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CLUSTERS, deadline=None)
 @given(inputs=clusters())
 def test_pods_and_remainder_are_the_node_under_every_policy(inputs: Inputs, idle: Policy, overhead: Policy) -> None:
     check(inputs, balance(inputs, idle=idle, overhead=overhead))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CLUSTERS, deadline=None)
 @given(inputs=clusters())
 def test_no_device_is_held_beyond_itself(inputs: Inputs) -> None:
     ratio = balance(inputs).share_ratio
@@ -121,7 +125,7 @@ def test_no_device_is_held_beyond_itself(inputs: Inputs) -> None:
     assert (np.bincount(of, ratio, len(inputs.device_power)) <= 1 + 1e-9).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CLUSTERS, deadline=None)
 @given(inputs=clusters())
 def test_every_known_node_has_one_state(inputs: Inputs) -> None:
     ledger = balance(inputs)
@@ -131,7 +135,7 @@ def test_every_known_node_has_one_state(inputs: Inputs) -> None:
     assert (ledger.node_lost == unread).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CLUSTERS, deadline=None)
 @given(inputs=clusters())
 def test_policies_move_watts_and_make_none(inputs: Inputs) -> None:
     plain, shared = balance(inputs), balance(inputs, idle="proportional", overhead="proportional")

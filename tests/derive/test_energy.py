@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 
 import numpy as np
@@ -20,7 +21,11 @@ from kcloud_exporter.vendors.loading import load_vendors
 from kcloud_exporter.vendors.quantities import METERS
 from tests.normalise.cluster import Prometheus
 
-STEP, HOURS, STALE = 15.0, 10, 45.0
+STEP, STALE = 15.0, 45.0
+TRACES = int(os.environ.get("KCLOUD_TEST_TRACES", "4"))
+HOURS = 10 if TRACES < 100 else 1
+SWING = 420.0
+"""Watts between the least and the most that the device draws."""
 GPU = 'DCGM_FI_DEV_{}{{gpu="0",UUID="GPU-0",modelName="H100",Hostname="n1",exported_pod="p",exported_namespace="a",'
 GPU += 'exported_container="c"}} {} {}\n'
 RAPL = 'node_rapl_package_joules_total{{index="0",path="/p",instance="n1"}} {} {}\n'
@@ -130,8 +135,8 @@ def test_a_gap_is_told_and_not_filled(previous: float | None, now: float, second
     assert (found.seconds, found.gap) == (seconds, gap)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_ten_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(TRACES))
+def test_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: int) -> None:
     chance, source = random.Random(seed), Prometheus()
     engine = ClusterEngine(
         load_vendors(), aliases={}, pattern=None, meters=METERS, max_staleness=STALE, forget_after=3600.0
@@ -140,9 +145,10 @@ def test_ten_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: i
     previous, text, base, wrapped = None, "", 0.0, 262_143.328
     now, seen, clock, told = 0.0, 0.0, 1_800_000_000.0, 0.0
     last: dict[str, dict[tuple[str, ...], float]] = {}
-    truth = 0.0
+    truth, events = 0.0, 0
     for _ in range(int(HOURS * 3600 / STEP)):
         event = chance.random()
+        events += event < 0.060
         now += 600.0 if event < 0.002 else STEP
         clock += 3600.0 if 0.002 <= event < 0.004 else 0.0  # the upstream's wall clock steps
         if 0.004 <= event < 0.010:
@@ -175,8 +181,10 @@ def test_ten_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: i
     def total(family: str, *having: str) -> float:
         return math.fsum(v for k, v in last[family].items() if set(having) <= set(k))
 
-    assert total("kcloud_accelerator_energy_joules_total") == pytest.approx(truth, rel=0.005)
-    assert total("kcloud_node_energy_joules_total", "cpu") == pytest.approx(200.0 * seen, rel=0.005)
+    # In a short time one event weighs more: by no more than what may be drawn in one interval.
+    allowed = {"rel": 0.005} if HOURS == 10 else {"rel": 0.0, "abs": events * STEP * SWING}
+    assert total("kcloud_accelerator_energy_joules_total") == pytest.approx(truth, **allowed)
+    assert total("kcloud_node_energy_joules_total", "cpu") == pytest.approx(200.0 * seen, **allowed)
     assert total("kcloud_node_energy_joules_total", "gpu") == pytest.approx(
         total("kcloud_accelerator_energy_joules_total"), rel=1e-9
     )
