@@ -52,6 +52,11 @@ class Soak:
         kept = self.memory[len(self.memory) // 3 :]
         return float(np.polyfit(np.arange(len(kept)), kept, 1)[0]) * 10 if len(kept) > 1 else 0.0
 
+    @property
+    def most_by_third(self) -> list[float]:
+        """The most memory, in MiB, in each third of the run: where pods come and go it moves, and must not climb."""
+        return [float(np.max(third)) for third in np.array_split(self.memory, 3) if len(third)]
+
     def latency(self, part: float) -> float:
         """The latency that this part of the requests did not exceed."""
         return float(np.quantile(self.latencies, part)) if self.latencies else float("nan")
@@ -67,6 +72,8 @@ class Soak:
             "first_mib": self.memory[0],
             "last_mib": self.memory[-1],
             "most_mib": max(self.memory),
+            "most_mib_by_third": self.most_by_third,
+            "memory_mib": self.memory,
             "latency_seconds": {f"{part:g}": self.latency(part) for part in (0.5, 0.9, 0.99, 1.0)},
         }
 
@@ -204,6 +211,7 @@ def table(soak: Soak) -> str:
 def _figures(soak: Soak, told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     first, last, most = told["first_mib"], told["last_mib"], told["most_mib"]
     yield "memory after the first and the last cycle", f"{first:,.0f} and {last:,.0f} MiB, at most {most:,.0f}"
+    yield "the most in each third of the cycles", ", ".join(f"{each:,.0f}" for each in soak.most_by_third) + " MiB"
     yield "growth over the last two thirds", f"{soak.growth:+.2f} MiB in ten cycles"
     yield "CPU of the program, start included", f"{soak.cpu_seconds / len(soak.memory):.2f} s a cycle"
     half, most_of, longest = (f"{1000 * soak.latency(part):.1f} ms" for part in (0.5, 0.99, 1.0))

@@ -46,8 +46,8 @@ def add(commands: Any) -> None:
         "--churn-cycles",
         dest="churn_cycles",
         type=count,
-        default=20,
-        help="cycles with 5%% of the pods replaced to measure (default: 20; from 100 on a compaction is among them)",
+        default=40,
+        help="cycles with 5%% of the pods replaced to measure (default: 40, until some are let go)",
     )
     flags.add_argument(
         "--no-compare",

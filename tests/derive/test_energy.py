@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_hours_of_resets_wraps_gaps_duplicates_and_reordered_samples(seed: int) 
         return math.fsum(v for k, v in last[family].items() if set(having) <= set(k))
 
     # In a short time one event weighs more: by no more than what may be drawn in one interval.
-    allowed = {"rel": 0.005} if HOURS == 10 else {"rel": 0.0, "abs": events * STEP * SWING}
+    allowed: dict[str, Any] = {"rel": 0.005} if HOURS == 10 else {"rel": 0.0, "abs": events * STEP * SWING}
     assert total("kcloud_accelerator_energy_joules_total") == pytest.approx(truth, **allowed)
     assert total("kcloud_node_energy_joules_total", "cpu") == pytest.approx(200.0 * seen, **allowed)
     assert total("kcloud_node_energy_joules_total", "gpu") == pytest.approx(
