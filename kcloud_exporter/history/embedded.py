@@ -22,12 +22,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-import pyarrow as pa
-
 from kcloud_exporter.catalogue import Family
 from kcloud_exporter.errors import HistoryError
 from kcloud_exporter.history.columns import Readings, of_blocks, tables
 from kcloud_exporter.history.layout import day_of, partition, write
+from kcloud_exporter.history.memory import give_back
 from kcloud_exporter.history.recorder import Block, Recorder
 from kcloud_exporter.history.scan import Files, MovedError
 from kcloud_exporter.history.series import Increase, Question, Series, known_counter, look_back, question, whole_window
@@ -275,4 +274,4 @@ class EmbeddedHistory(FileReader):
         self._write()
         tidy(self.files, self._clock(), self._retention)
         # What a large file took while it was written is not needed again for minutes.
-        pa.default_memory_pool().release_unused()
+        give_back()
