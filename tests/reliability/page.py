@@ -41,6 +41,9 @@ Where a count of trials without a failure is given, the rate of failures is belo
 | `KCLOUD_TERMS=50 make test ARGS="tests/real/test_signals.py --timeout 900"` | more SIGTERMs in a storm of scrapes |
 | `KCLOUD_CONNECTIONS=10000 make test ARGS=tests/real/test_signals.py` | more connections at once |
 | `KCLOUD_SCRAPES=1000 make test ARGS="tests/real/test_scraped_by_prometheus.py --timeout 3000"` | more scrapes |
+| `KCLOUD_FULL_SECONDS=60 make test ARGS="-s tests/real/test_disk.py"` | a disk that stays full for longer |
+| `KCLOUD_TEST_CLUSTERS=5000 make test ARGS=tests/derive/test_conservation.py` | more generated clusters |
+| `KCLOUD_TEST_TRACES=2000 make test ARGS=tests/derive/test_energy.py` | more traces of an hour each |
 | `make mutation` | small mistakes in the modules on which every joule depends (`SAMPLE=40`, 0 is all; `MINUTES=30`) |
 | `KCLOUD_TEST_BODIES=2000 make test ARGS=tests/sources/test_differential.py` | more bodies before a real Prometheus |
 | `KCLOUD_TEST_MUTANTS=100 make test ARGS=tests/fuzz` | more of everything that is malformed |
