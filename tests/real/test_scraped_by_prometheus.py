@@ -94,7 +94,8 @@ def test_no_counter_of_the_page_ever_falls(server: QueryServer, exporter: Kcloud
 
 
 def test_energy_grows_as_the_power_says(server: QueryServer) -> None:
-    # The fleet's power is constant, so any window will do; its edges cost a scrape and a cycle.
+    # The fleet's power is constant, so any window will do; its edges cost a scrape and a cycle each, and on a busy
+    # machine two, of ten seconds. That joules are exact is held elsewhere, by clocks that are set.
     power = server.scalar("sum(kcloud_cluster_power_watts)")
     rate = server.scalar("sum(rate(kcloud_cluster_energy_joules_total[10s]))")
-    assert rate == pytest.approx(power, rel=0.1)
+    assert rate == pytest.approx(power, rel=0.3)
