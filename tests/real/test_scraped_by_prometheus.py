@@ -93,9 +93,11 @@ def test_no_counter_of_the_page_ever_falls(server: QueryServer, exporter: Kcloud
         assert server.scalar(f"max(resets({name}[1h]))") == 0.0, name
 
 
-def test_energy_grows_as_the_power_says(server: QueryServer) -> None:
-    # The fleet's power is constant, so any window will do; its edges cost a scrape and a cycle each, and on a busy
-    # machine two, of ten seconds. That joules are exact is held elsewhere, by clocks that are set.
-    power = server.scalar("sum(kcloud_cluster_power_watts)")
-    rate = server.scalar("sum(rate(kcloud_cluster_energy_joules_total[10s]))")
-    assert rate == pytest.approx(power, rel=0.3)
+def test_energy_grows_as_the_power_says(server: QueryServer, exporter: KcloudExporter) -> None:
+    # The fleet's power is constant, so any window will do; its edges cost a scrape and a cycle. On a busy machine
+    # they may cost more, so look until there is a window that was not disturbed.
+    def grows() -> bool:
+        power = server.scalar("sum(kcloud_cluster_power_watts)")
+        return server.scalar("sum(rate(kcloud_cluster_energy_joules_total[10s]))") == pytest.approx(power, rel=0.1)
+
+    wait_until(grows, "joules that grow as watts say, within 10 %", 60.0, exporter.program)
