@@ -58,6 +58,10 @@ class Compaction(NamedTuple):
     table: SeriesTable
     rows: Rows
 
+    def living(self, end: int) -> int:
+        """How many of the first `end` rows of the old table live on: the first so many rows of the new one."""
+        return int((self.rows[:end] >= 0).sum())
+
 
 @dataclass(frozen=True, slots=True)
 class Scrape:

@@ -59,9 +59,7 @@ class Ours:
         return self.stages
 
     def _compact(self) -> None:
-        found = self._intake.compact(self._cluster.needed(self._intake.table))
-        if found is not None:
-            self._cluster.follow(found)
+        self._cluster.compact(self._intake.table, self._intake.compact)
 
     def _persist(self, monotonic: float) -> None:
         samples = {"bench": self._cluster.last_samples(monotonic)}

@@ -88,7 +88,7 @@ class Inventory:
         state = self._states.pop(id(compaction.old), None)
         if state is None:
             return
-        state.table, state.read = compaction.table, int((compaction.rows[: state.read] >= 0).sum())
+        state.table, state.read = compaction.table, compaction.living(state.read)
         for told in state.facts.values():
             told.move(compaction.rows)
         self._states[id(compaction.table)] = state

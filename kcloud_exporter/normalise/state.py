@@ -44,7 +44,7 @@ class TableState:
         _move(new_rows, self.unidentified_rows)
         self.unresolved_rows = [row for row in new_rows[self.unresolved_rows].tolist() if row >= 0]
         self.table = compaction.table
-        self.compiled, self.shown = (int((new_rows[:end] >= 0).sum()) for end in (self.compiled, self.shown))
+        self.compiled, self.shown = compaction.living(self.compiled), compaction.living(self.shown)
 
 
 def _move(new_rows: Rows, rows: Grow[np.int32], *beside: Grow[np.int32]) -> None:

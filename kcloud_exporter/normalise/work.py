@@ -113,7 +113,7 @@ class WorkCounters:
         rows = compaction.rows[state.rows.view]
         state.rows.become(rows[rows >= 0])
         state.series.keep(rows >= 0)
-        state.compiled = int((compaction.rows[: state.compiled] >= 0).sum())
+        state.compiled = compaction.living(state.compiled)
         state.table = compaction.table
         self._states[id(compaction.table)] = state
 

@@ -103,10 +103,7 @@ class Pipeline:
 
     def compact(self, source: Source, compact: Callable[[Mask], Compaction | None]) -> None:
         """Let a source drop its dead series, but for those that its cluster needs."""
-        cluster = self.clusters[source.cluster]
-        found = compact(cluster.needed(source.intake.table))
-        if found is not None:
-            cluster.follow(found)
+        self.clusters[source.cluster].compact(source.intake.table, compact)
 
     async def _work(self, job: Callable[[], _T]) -> _T:
         """Do CPU-bound or disk-bound work in the thread of the books."""

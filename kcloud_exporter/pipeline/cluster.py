@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kcloud_exporter import catalogue
@@ -94,14 +94,12 @@ class ClusterPipeline:
         """The last samples of counters, as plain numbers, for whoever comes after."""
         return packed(self._engine.last_samples(monotonic))
 
-    def needed(self, table: SeriesTable) -> Mask:
-        """Rows of a source's table that must stay though its source shows them no more."""
-        return self._engine.needed(table, self._cycled_at)
-
-    def follow(self, compaction: Compaction) -> None:
-        """A source has dropped its dead series."""
-        self._engine.follow(compaction)
-        self._inventory.follow(compaction)
+    def compact(self, table: SeriesTable, compact: Callable[[Mask], Compaction | None]) -> None:
+        """Let the source of a table drop its dead series, but for those that the books need still."""
+        found = compact(self._engine.needed(table, self._cycled_at))
+        if found is not None:
+            self._engine.follow(found)
+            self._inventory.follow(found)
 
     def cycle(self, outcomes: Sequence[Outcome], now: float, monotonic: float) -> Books:
         """Do the books of one cycle. Pure but for the state that must survive a tick; no I/O, no clock.

@@ -11,6 +11,7 @@ import numpy as np
 
 from kcloud_exporter.errors import SourceError
 from kcloud_exporter.model import Compaction, Failure, Mask, Outcome, Rows, SeriesTable
+from kcloud_exporter.readings import renumbered
 from kcloud_exporter.sources.http import clock
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class LastSeen:
         chosen, new = alive.tobytes(), SeriesTable()
         new.names, new.labels = list(compress(table.names, chosen)), list(compress(table.labels, chosen))
         self._last, self._of = self._last[:size][alive], self._of[:size][alive]
-        return Compaction(table, new, np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32))
+        return Compaction(table, new, renumbered(alive))
 
 
 def failure(cluster: str, source: str, exc: Exception, begun: float, hide: Callable[[str], str]) -> Failure:
